@@ -1,0 +1,78 @@
+package payload
+
+import "time"
+
+// The values of Status.State.
+const (
+	Online  = "online"
+	Offline = "offline"
+)
+
+// Status is the retained state of a device and its last will. Who sees
+// Offline with Reason "lost" was told by the broker, not by the device.
+type Status struct {
+	State   string     `json:"state"`
+	Reason  string     `json:"reason,omitempty"` // "shutdown" or "lost", when offline
+	Device  string     `json:"device"`
+	Boot    uint64     `json:"boot"`
+	Version string     `json:"version"`
+	Since   *time.Time `json:"since,omitempty"`
+}
+
+// Telemetry is what a device says about itself every interval.
+type Telemetry struct {
+	Device  string                     `json:"device"`
+	Boot    uint64                     `json:"boot"`
+	Time    time.Time                  `json:"time"`
+	Clock   Clock                      `json:"clock"`
+	Uptime  float64                    `json:"uptime_s"`
+	Cameras map[string]CameraTelemetry `json:"cameras"`
+	Models  map[string]ModelTelemetry  `json:"models"`
+	Account Account                    `json:"delivery"`
+	Host    HostTelemetry              `json:"host"`
+}
+
+// CameraTelemetry counts one camera's frames since the agent's start.
+// Captured = Predicted + Dropped + Failed + those in hand.
+type CameraTelemetry struct {
+	State     string  `json:"state"` // "running", "waiting" or "ended"
+	Captured  uint64  `json:"captured"`
+	Predicted uint64  `json:"predicted"`
+	Dropped   uint64  `json:"dropped"` // replaced by a fresher frame before inference
+	Failed    uint64  `json:"failed"`  // could not be decoded or inferred
+	Restarts  uint64  `json:"restarts"`
+	FPS       float64 `json:"fps"` // predictions per second over the last interval
+	LastError string  `json:"last_error,omitempty"`
+}
+
+// ModelTelemetry is one model's figures over the last interval.
+type ModelTelemetry struct {
+	Version     int     `json:"version"`
+	Delegate    string  `json:"delegate"`
+	Threads     int     `json:"threads"`
+	InvokeUsP50 float64 `json:"invoke_us_p50"`
+	InvokeUsP95 float64 `json:"invoke_us_p95"`
+}
+
+// Account is the delivery account. At every moment
+// Produced = Acknowledged + Held + Stored + Dropped (all reasons).
+type Account struct {
+	Produced     uint64            `json:"produced"`
+	Acknowledged uint64            `json:"acknowledged"`
+	Held         uint64            `json:"held"`   // in memory, not yet flushed
+	Stored       uint64            `json:"stored"` // on disk
+	Dropped      map[string]uint64 `json:"dropped"`
+	StoredBytes  uint64            `json:"stored_bytes"`
+}
+
+// HostTelemetry is the box itself. A nil pointer means that this host has no
+// such sensor.
+type HostTelemetry struct {
+	TemperatureC *float64 `json:"temperature_c,omitempty"`
+	Throttled    *bool    `json:"throttled,omitempty"`
+	MemAvailable *uint64  `json:"mem_available_bytes,omitempty"`
+	MemTotal     *uint64  `json:"mem_total_bytes,omitempty"`
+	DiskFree     *uint64  `json:"disk_free_bytes,omitempty"`
+	RSS          *uint64  `json:"rss_bytes,omitempty"`
+	Load1        *float64 `json:"load1,omitempty"`
+}

@@ -1,0 +1,35 @@
+package payload
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// idPattern is what fleet, device, camera and cohort names may look like:
+// nothing that MQTT or a path gives a meaning to.
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// ValidID tells whether s can stand in a topic.
+func ValidID(s string) bool { return idPattern.MatchString(s) }
+
+// Topics names the topics of one device. The zero value is not usable: fill
+// both fields with valid ids.
+type Topics struct {
+	Fleet, Device string
+}
+
+func (t Topics) dev(leaf string) string {
+	return fmt.Sprintf("egret/v1/%s/dev/%s/%s", t.Fleet, t.Device, leaf)
+}
+
+// Status is retained, QoS 1, and the last will.
+func (t Topics) Status() string { return t.dev("status") }
+
+// Predictions is QoS 1: a JSON array of one or more predictions.
+func (t Topics) Predictions() string { return t.dev("predictions") }
+
+// Camera is retained, QoS 0: a camera's latest prediction.
+func (t Topics) Camera(name string) string { return t.dev("cameras/" + name) }
+
+// Telemetry is QoS 0.
+func (t Topics) Telemetry() string { return t.dev("telemetry") }
