@@ -1,0 +1,192 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+func TestDamagedFileIsSetAside(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"text file":       func([]byte) []byte { return bytes.Repeat([]byte("not a database\n"), 2000) },
+		"short text":      func([]byte) []byte { return []byte("hello\n") },
+		"both metas gone": func(b []byte) []byte { clear(b[:2*os.Getpagesize()]); return b },
+		"cut to one page": func(b []byte) []byte { return b[:os.Getpagesize()] },
+		"all pages ones": func(b []byte) []byte {
+			for i := 2 * os.Getpagesize(); i < len(b); i++ {
+				b[i] = 0xff
+			}
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filled(t)
+			mangle(t, path, damage)
+			if _, err := Inspect(path); err == nil {
+				t.Error("Inspect gave no error")
+			}
+			o := open(t, path, nil)
+			if o.Boot() != 2 {
+				t.Errorf("boot %d came a second time, want 2", o.Boot())
+			}
+			aside, _ := filepath.Glob(path + ".damaged-*")
+			if len(aside) != 1 {
+				t.Errorf("set aside: %v, want one file", aside)
+			}
+			appendN(t, o, 0, 10)
+			flush(t, o)
+			wantSeqs(t, drain(t, o), 0, 10)
+		})
+	}
+}
+
+// filled makes a file with a backlog of several blocks.
+func filled(t *testing.T) string {
+	path := tempPath(t)
+	o, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		appendN(t, o, i*100, 100)
+		flush(t, o)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func mangle(t *testing.T, path string, fn func([]byte) []byte) {
+	t.Helper()
+	buf, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, fn(buf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever bits are flipped: no panic, every record that comes out is one
+// that went in, and the account adds up.
+func TestFlippedBits(t *testing.T) {
+	path := filled(t)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good = bytes.TrimRight(good, "\x00")
+	rng := rand.New(rand.NewPCG(7, 7))
+	for round := range 60 {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "outbox.db")
+		bad := append(bytes.Clone(good), make([]byte, 64<<10)...)
+		for range 1 + rng.IntN(20) {
+			bad[rng.IntN(len(good))] ^= 1 << rng.IntN(8)
+		}
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o, err := Open(Options{Path: path})
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		appendN(t, o, 2000, 10)
+		for _, got := range drain(t, o) {
+			if !bytes.HasPrefix([]byte(got), []byte(`{"seq":`)) || len(got) < 100 || got[len(got)-1] != '}' {
+				t.Errorf("round %d: a damaged record came out: %q", round, got)
+			}
+		}
+		checkAccount(t, o)
+		if err := o.Close(); err != nil {
+			t.Errorf("round %d: close: %v", round, err)
+		}
+	}
+}
+
+func TestDamagedBlockIsCountedAndSkipped(t *testing.T) {
+	path := filled(t)
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		k, v := tx.Bucket(bucketBlocks).Cursor().First()
+		bad := bytes.Clone(v)
+		bad[len(bad)-5] ^= 1
+		if binary.BigEndian.Uint64(k) != 1 {
+			t.Errorf("first key %x", k)
+		}
+		return tx.Bucket(bucketBlocks).Put(bytes.Clone(k), bad)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := open(t, path, nil)
+	wantSeqs(t, drain(t, o), 100, 1900)
+	if s := o.Stats(); s.Dropped[DroppedDamaged] != 100 || s.Stored != 0 {
+		t.Errorf("account: %+v", s)
+	}
+}
+
+// A file that breaks while it is open is replaced; what is in memory goes on.
+func TestReplaceWhileRunning(t *testing.T) {
+	path := filled(t)
+	o := open(t, path, nil)
+	b, _ := o.Take(50, 1<<20)
+	appendN(t, o, 2000, 10)
+	o.flushMu.Lock()
+	old := o.db
+	err := o.replace(errDamaged)
+	o.flushMu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkAccount(t, o)
+	if err := o.Ack(b); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, o)
+	got := drain(t, o)
+	wantSeqs(t, got[:len(got)-10], 50, len(got)-10)
+	wantSeqs(t, got[len(got)-10:], 2000, 10)
+	if s := o.Stats(); s.Dropped[DroppedDamaged] == 0 || s.Boot != 2 {
+		t.Errorf("account: %+v", s)
+	}
+}
+
+func FuzzDecodeBlock(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add(encodeBlock([]*record{{data: []byte("a")}}))
+	f.Add(encodeBlock([]*record{{data: []byte("a")}, {data: bytes.Repeat([]byte("b"), 300)}}))
+	f.Add(bytes.Repeat([]byte{1}, 40))
+	f.Fuzz(func(t *testing.T, v []byte) {
+		if len(v) > 1<<20 {
+			return
+		}
+		recs, err := decodeBlock(v)
+		if err != nil {
+			return
+		}
+		var again []*record
+		for _, r := range recs {
+			again = append(again, &record{data: r})
+		}
+		back, err := decodeBlock(encodeBlock(again))
+		if err != nil || len(back) != len(recs) {
+			t.Fatalf("does not come back: %v", err)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package outbox
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// inspectWait is short: who asks sits at a terminal, and an agent that holds
+// the file does not let go of it.
+const inspectWait = 100 * time.Millisecond
+
+// Inspect reads a file's account. It never changes the file. The error is
+// ErrLocked while an agent has it, os.ErrNotExist when there is none, and says
+// so when the file is damaged.
+func Inspect(path string) (Stats, error) {
+	var acc account
+	err := view(path, func(tx *bolt.Tx) (err error) {
+		if acc, err = readAccount(tx); err != nil {
+			return err
+		}
+		return verify(tx, acc)
+	})
+	return acc.stats(), err
+}
+
+// Export calls fn for every stored record, oldest first, until fn gives an
+// error, which it returns. rec is valid only during the call. It never changes
+// the file; its errors are those of Inspect.
+func Export(path string, fn func(seq uint64, rec []byte) error) error {
+	return view(path, func(tx *bolt.Tx) error {
+		if _, err := readAccount(tx); err != nil {
+			return err
+		}
+		blocks, marks := tx.Bucket(bucketBlocks), tx.Bucket(bucketDone)
+		if blocks == nil || marks == nil {
+			return fmt.Errorf("buckets are missing: %w", errDamaged)
+		}
+		return blocks.ForEach(func(k, v []byte) error {
+			return exportBlock(k, v, marks.Get(k), fn)
+		})
+	})
+}
+
+func exportBlock(k, v []byte, marks bitmap, fn func(uint64, []byte) error) error {
+	recs, err := decodeBlock(v)
+	if err != nil {
+		return fmt.Errorf("block %x: %w", k, err)
+	}
+	if len(k) != 8 {
+		return fmt.Errorf("block key %x: %w", k, errDamaged)
+	}
+	first := binary.BigEndian.Uint64(k)
+	for i, rec := range recs {
+		if marks.has(i) {
+			continue
+		}
+		if err := fn(first+uint64(i), rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func view(path string, fn func(*bolt.Tx) error) error {
+	if info, err := os.Stat(path); err != nil {
+		return fmt.Errorf("open outbox: %w", err)
+	} else if info.Size() == 0 {
+		return fmt.Errorf("open outbox %q: the file is empty: %w", path, errDamaged)
+	}
+	db, err := openBolt(path, inspectWait, true)
+	if err != nil {
+		return err
+	}
+	// The error of closing a file that was only read says nothing of use.
+	defer func() { _ = guard(db.Close) }()
+	if err := guard(func() error { return db.View(fn) }); err != nil {
+		return fmt.Errorf("read outbox %q: %w", path, err)
+	}
+	return nil
+}

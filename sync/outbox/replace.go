@@ -1,0 +1,137 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+func lockedError(path string) error {
+	who := ""
+	if pid := lockHolder(path); pid > 0 {
+		who = fmt.Sprintf(" (pid %d)", pid)
+	}
+	return fmt.Errorf("outbox %q is %w%s", path, ErrLocked, who)
+}
+
+// openOrReplace opens the file; a damaged one is set aside for a fresh one.
+func openOrReplace(opts Options) (*bolt.DB, account, error) {
+	db, acc, err := openFile(opts)
+	if !isDamage(err) {
+		return db, acc, err
+	}
+	if err := setAside(opts.Path, opts.Logger, err); err != nil {
+		return nil, acc, err
+	}
+	return openFile(opts)
+}
+
+func openFile(opts Options) (*bolt.DB, account, error) {
+	db, err := openBolt(opts.Path, opts.LockTimeout, false)
+	if err != nil {
+		return nil, account{}, err
+	}
+	acc, err := startFile(db)
+	if err != nil {
+		_ = guard(db.Close)
+		return nil, acc, fmt.Errorf("open outbox %q: %w", opts.Path, err)
+	}
+	return db, acc, nil
+}
+
+func setAside(path string, log *slog.Logger, cause error) error {
+	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
+	for n := 1; ; n++ {
+		if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		aside = fmt.Sprintf("%s.damaged-%d.%d", path, time.Now().Unix(), n)
+	}
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("set damaged outbox aside: %w", err)
+	}
+	log.Error("outbox was damaged, starting a fresh one", "path", path, "kept", aside, "error", cause)
+	return nil
+}
+
+// replace is openOrReplace while running, called with flushMu held: what is
+// in memory is kept, what was only in the file is counted as damaged. The old
+// file is not closed: after a panic bbolt may hold its own locks for ever.
+func (o *Outbox) replace(cause error) error {
+	if err := setAside(o.opts.Path, o.opts.Logger, cause); err != nil {
+		return err
+	}
+	db, _, err := openFile(o.opts)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lose(o.unloaded, 0, DroppedDamaged)
+	kept := o.stored.recs
+	for _, r := range kept {
+		if r.state == done {
+			continue
+		}
+		r.blk, r.at = nil, time.Now()
+		o.heldN++
+		o.heldSize += int64(len(r.data))
+	}
+	o.held = line{recs: append(kept, o.held.recs...)}
+	o.stored = line{}
+	acc := o.acc
+	acc.Stored, acc.StoredBytes = 0, 0
+	acc.NextSeq = o.nextSeq
+	o.start(db, acc)
+	o.counted = true
+	return nil
+}
+
+// countBoot makes the boot counter one more than it ever was. It is kept
+// twice, since ids are made of it and must not come again when the file had to
+// be replaced.
+func (o *Outbox) countBoot() error {
+	side := o.opts.Path + ".boot"
+	var seen uint64
+	if buf, err := os.ReadFile(side); err == nil {
+		// Anything unreadable counts as zero: the file itself knows better.
+		seen, _ = strconv.ParseUint(strings.TrimSpace(string(buf)), 10, 64)
+	}
+	o.acc.Boot = max(o.acc.Boot, seen) + 1
+	o.acc.NextSeq = o.nextSeq
+	if err := writeFileSync(side, strconv.FormatUint(o.acc.Boot, 10)+"\n"); err != nil {
+		return fmt.Errorf("count boot: %w", err)
+	}
+	err := guard(func() error {
+		return o.db.Update(func(tx *bolt.Tx) error { return writeAccount(tx, o.acc) })
+	})
+	if err != nil {
+		return fmt.Errorf("count boot in %q: %w", o.opts.Path, err)
+	}
+	return nil
+}
+
+// writeFileSync replaces a small file so that a power cut leaves the old or
+// the new content.
+func writeFileSync(path, content string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

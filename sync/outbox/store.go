@@ -1,0 +1,206 @@
+package outbox
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+var (
+	bucketMeta   = []byte("meta")
+	bucketBlocks = []byte("blocks")
+	bucketDone   = []byte("done") // first sequence of a block → its bitmap
+	keyAccount   = []byte("account")
+)
+
+func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+
+// guard turns a panic of bbolt, or a fault on its memory map, into an error:
+// both are what a damaged or shortened file looks like.
+func guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, p)
+		}
+	}()
+	return fn()
+}
+
+// openBolt opens a file, saying ErrLocked when another process has it.
+//
+// The freelist is kept on disk although that costs a page per commit: without
+// it bbolt rebuilds the list at open in a goroutine of its own, where a panic
+// over a damaged page cannot be caught. Commits are always fsynced.
+func openBolt(path string, wait time.Duration, readOnly bool) (db *bolt.DB, err error) {
+	err = guard(func() error {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: wait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
+		})
+		return err
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, lockedError(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open outbox %q: %w", path, err)
+	}
+	return db, nil
+}
+
+// isDamage tells a file that cannot be used from one that could not be
+// reached: only the former may be set aside.
+func isDamage(err error) bool {
+	var errno syscall.Errno
+	var pathErr *os.PathError
+	return err != nil && !errors.Is(err, ErrLocked) && !errors.As(err, &errno) && !errors.As(err, &pathErr)
+}
+
+// verify reads every key and every block's header, so that a damaged tree is
+// found at Open and not by the first flush. The records' bytes are not read: a
+// block's checksum is compared when it is taken.
+func verify(tx *bolt.Tx, acc account) error {
+	var count, doneCount uint64
+	for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDone} {
+		if tx.Bucket(name) == nil {
+			return fmt.Errorf("bucket %s is missing: %w", name, errDamaged)
+		}
+	}
+	var last []byte
+	err := tx.Bucket(bucketBlocks).ForEach(func(k, v []byte) error {
+		n, _, err := blockSize(v)
+		if err != nil {
+			return err
+		}
+		if len(k) != 8 || string(k) <= string(last) {
+			return fmt.Errorf("block key %x after %x: %w", k, last, errDamaged)
+		}
+		last = append(last[:0], k...)
+		count += uint64(n)
+		marks := bitmap(tx.Bucket(bucketDone).Get(k))
+		for i := range n {
+			if marks.has(i) {
+				doneCount++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if count-doneCount != acc.Stored {
+		return fmt.Errorf("%d records where the account says %d: %w", count-doneCount, acc.Stored, errDamaged)
+	}
+	return nil
+}
+
+func readAccount(tx *bolt.Tx) (account, error) {
+	var acc account
+	b := tx.Bucket(bucketMeta)
+	if b == nil {
+		return acc, fmt.Errorf("bucket meta is missing: %w", errDamaged)
+	}
+	if err := json.Unmarshal(b.Get(keyAccount), &acc); err != nil {
+		return acc, fmt.Errorf("account: %w: %v", errDamaged, err)
+	}
+	if acc.Format != 1 {
+		return acc, fmt.Errorf("account format %d: %w", acc.Format, errDamaged)
+	}
+	return acc, nil
+}
+
+func writeAccount(tx *bolt.Tx, acc account) error {
+	acc.Format = 1
+	buf, err := json.Marshal(acc)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucketMeta).Put(keyAccount, buf)
+}
+
+// startFile makes the buckets of a new file and checks an old one.
+func startFile(db *bolt.DB) (acc account, err error) {
+	err = guard(func() error {
+		return db.Update(func(tx *bolt.Tx) error {
+			if k, _ := tx.Cursor().First(); k == nil {
+				for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDone} {
+					if _, err := tx.CreateBucket(name); err != nil {
+						return err
+					}
+				}
+				acc = account{NextSeq: 1}
+				return writeAccount(tx, acc)
+			}
+			if acc, err = readAccount(tx); err != nil {
+				return err
+			}
+			return verify(tx, acc)
+		})
+	})
+	return acc, err
+}
+
+// stored is one block as it came from disk.
+type stored struct {
+	first        uint64
+	count, bytes int // whole block
+	live         int // records not done
+	liveBytes    int
+	recs         [][]byte // copies; nil when only the size was asked for or err is set
+	marks        bitmap
+	err          error // the content is damaged
+}
+
+// readBlock reads the first block at or after seq. found is false at the end.
+func readBlock(db *bolt.DB, seq uint64) (s stored, found bool, err error) {
+	err = guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			k, v := tx.Bucket(bucketBlocks).Cursor().Seek(seqKey(seq))
+			if k == nil {
+				return nil
+			}
+			found = true
+			s.first = binary.BigEndian.Uint64(k)
+			s.marks = append(bitmap(nil), tx.Bucket(bucketDone).Get(k)...)
+			s.fill(v)
+			return nil
+		})
+	})
+	return s, found, err
+}
+
+func (s *stored) fill(v []byte) {
+	count, bytes, err := blockSize(v)
+	if err != nil {
+		s.err = err
+		return
+	}
+	s.count, s.bytes, s.live, s.liveBytes = count, bytes, count, bytes
+	recs, err := decodeBlock(append([]byte(nil), v...))
+	if err != nil {
+		// How many bytes the done ones had is not known any more; the account
+		// of bytes is put right when the last block goes.
+		s.err = err
+		for i := range count {
+			if s.marks.has(i) {
+				s.live--
+			}
+		}
+		return
+	}
+	s.recs = recs
+	for i, rec := range recs {
+		if s.marks.has(i) {
+			s.live--
+			s.liveBytes -= len(rec)
+		}
+	}
+}
