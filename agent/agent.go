@@ -1,0 +1,264 @@
+// Package agent is the daemon: it builds the parts from the configuration,
+// wires them to each other, watches over them and ends them in order.
+//
+// It is the only room that wires packages together and that starts long-lived
+// goroutines. How a frame is got, a model run or a message sent is not here.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/sensors"
+	"github.com/egret-edge/egret/sync/mqtt"
+	"github.com/egret-edge/egret/sync/mqtt/broker"
+	"github.com/egret-edge/egret/sync/outbox"
+	"github.com/egret-edge/egret/sync/payload"
+)
+
+// Options are what the daemon is started with.
+type Options struct {
+	// ConfigPath is the YAML file; it is read again at every reload.
+	ConfigPath string
+	// Version is the program's own, for the status message.
+	Version string
+	// Log gets everything; required.
+	Log *slog.Logger
+	// Level is set from the configuration when it is not nil.
+	Level *slog.LevelVar
+	// Reload asks for the configuration to be read again.
+	Reload <-chan os.Signal
+	// OnPrediction sees every prediction, kept or not. It is called in order
+	// and must return quickly.
+	OnPrediction func(*payload.Prediction)
+}
+
+// Agent is a running daemon. It is made by Run; its fields belong to Run's
+// goroutine but for those that say otherwise.
+type Agent struct {
+	opts  Options
+	log   *slog.Logger
+	cfg   configs.Config
+	tasks *tasks
+
+	box      *outbox.Outbox
+	broker   *broker.Broker // nil without an embedded one
+	pipeline *pipeline
+	clock    *clockState
+	hostInfo sensors.Host
+	notify   *notifier
+	started  time.Time
+
+	client  atomic.Pointer[mqtt.Client] // nil while MQTT is off; any goroutine
+	current atomic.Pointer[snapshot]    // what runs; any goroutine
+
+	brokerTask, outboxTask, clientTask, telemetryTask, watchdogTask *task
+}
+
+// Bounds of the parts' ends. With the pipeline's they add up to less than the
+// unit's TimeoutStopSec.
+const (
+	clientBound = 4 * time.Second // drains for at most 2 s, then says goodbye
+	outboxBound = 5 * time.Second // the last flush: one fsync on a slow card
+	otherBound  = time.Second
+)
+
+// Run is the daemon: it returns when ctx is done (nil) or a part fails that
+// nothing works without. Before it returns, all parts have ended in order and
+// what was not acknowledged is on disk.
+func Run(ctx context.Context, opts Options) error {
+	cfg, err := configs.Load(opts.ConfigPath)
+	if err != nil {
+		return err
+	}
+	a := &Agent{
+		opts: opts, log: opts.Log, cfg: cfg, tasks: newTasks(opts.Log),
+		clock: &clockState{synced: sensors.ClockSynced}, notify: &notifier{log: opts.Log},
+		started: time.Now(),
+	}
+	a.setLevel()
+	defer a.shutdown()
+	if err := a.start(); err != nil {
+		return err
+	}
+	return a.loop(ctx)
+}
+
+// start brings everything up, upstream last; what it started is ended by
+// shutdown, also when it fails half-way.
+func (a *Agent) start() error {
+	if err := a.openOutbox(); err != nil {
+		return err
+	}
+	rec := &recorder{
+		device: a.cfg.Device, boot: a.box.Boot(),
+		append: a.box.Append, latest: a.latest, watch: a.opts.OnPrediction,
+		shown: map[string]payload.Prediction{},
+	}
+	a.pipeline = &pipeline{tasks: a.tasks, log: a.log, rec: rec, clock: a.clock.state}
+	pl, err := a.pipeline.prepare(a.cfg)
+	if err != nil {
+		return err
+	}
+	client, err := a.newClient(a.cfg)
+	if err == nil && a.cfg.MQTT.Embedded {
+		a.broker, err = broker.Listen(broker.Options{Listen: a.cfg.MQTT.EmbeddedListen, Logger: a.log})
+	}
+	if err != nil {
+		pl.discard()
+		return err
+	}
+	if a.broker != nil {
+		a.brokerTask = a.tasks.start("embedded broker", otherBound, a.broker.Run)
+	}
+	a.outboxTask = a.tasks.start("outbox", outboxBound, a.box.Run)
+	a.startClient(client)
+	a.applyPlan(pl)
+	a.startTelemetry()
+	if d := newWatchdog(a.notify, a.view, a.log); d != nil {
+		a.watchdogTask = a.tasks.start("watchdog", otherBound, d.run)
+	}
+	a.announce("started")
+	a.notify.ready(a.status())
+	return nil
+}
+
+// loop waits for the end, a failure or a reload.
+func (a *Agent) loop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			a.log.Info("stopping")
+			return nil
+		case err := <-a.tasks.failed:
+			return err
+		case <-a.opts.Reload:
+			a.reload()
+		}
+	}
+}
+
+// shutdown ends the parts that run, upstream first: capture, inference, the
+// publisher (which drains), the outbox (which flushes), the broker.
+func (a *Agent) shutdown() {
+	a.notify.stopping()
+	a.tasks.end(a.watchdogTask)
+	a.tasks.end(a.telemetryTask)
+	if a.pipeline != nil {
+		a.pipeline.stop()
+	}
+	a.tasks.end(a.clientTask)
+	a.tasks.end(a.outboxTask)
+	if a.box != nil {
+		if err := a.box.Close(); err != nil {
+			a.log.Error("close outbox", "error", err)
+		}
+		acc := a.account()
+		a.log.Info("stopped", "produced", acc.Produced, "acknowledged", acc.Acknowledged, "stored", acc.Stored, "held", acc.Held, "dropped", sum(acc.Dropped))
+	}
+	a.tasks.end(a.brokerTask)
+}
+
+func (a *Agent) openOutbox() error {
+	if err := os.MkdirAll(a.cfg.StateDir, 0o750); err != nil {
+		return fmt.Errorf("make state folder: %w: set state_dir to a folder that this user may write", err)
+	}
+	o := a.cfg.Outbox
+	box, err := outbox.Open(outbox.Options{
+		Path:          filepath.Join(a.cfg.StateDir, OutboxFile),
+		FlushInterval: time.Duration(o.FlushInterval), FlushBytes: int(o.FlushBytes), MaxBytes: int64(o.MaxBytes),
+		Logger: a.log,
+	})
+	if err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			return fmt.Errorf("%w: set state_dir to a folder that this user may write", err)
+		}
+		return err
+	}
+	a.box = box
+	return nil
+}
+
+// OutboxFile is the outbox's name in the state folder.
+const OutboxFile = "outbox.db"
+
+// applyPlan makes pl what runs and what others see.
+func (a *Agent) applyPlan(pl *plan) {
+	a.pipeline.apply(pl)
+	s := &snapshot{}
+	for _, w := range pl.workers {
+		s.workers = append(s.workers, w.worker)
+	}
+	for _, c := range pl.cameras {
+		s.cameras = append(s.cameras, c.camera)
+	}
+	a.current.Store(s)
+}
+
+// view is what runs; any goroutine may ask.
+func (a *Agent) view() snapshot {
+	if s := a.current.Load(); s != nil {
+		return *s
+	}
+	return snapshot{}
+}
+
+// latest shows a camera's newest prediction; any goroutine may call it.
+func (a *Agent) latest(camera string, rec []byte) {
+	if c := a.client.Load(); c != nil {
+		c.Latest(camera, rec)
+	}
+}
+
+func (a *Agent) account() payload.Account { return Account(a.box.Stats()) }
+
+// Account is the outbox's delivery account in the contract's words.
+func Account(s outbox.Stats) payload.Account {
+	return payload.Account{
+		Produced: s.Produced, Acknowledged: s.Acknowledged,
+		Held: s.Held, Stored: s.Stored, StoredBytes: s.StoredBytes,
+		Dropped: s.Dropped,
+	}
+}
+
+// announce says in one line each what runs.
+func (a *Agent) announce(what string) {
+	v := a.view()
+	for _, w := range v.workers {
+		a.log.Info("model loaded", "model", w.name, "version", w.info.Version, "task", w.info.Task,
+			"delegate", w.info.Delegate, "threads", w.info.Threads, "digest", w.info.Digest)
+	}
+	for _, c := range v.cameras {
+		c.log.Info("camera", "source", c.sup.Source.String(), "model", c.worker.Load().name)
+	}
+	a.log.Info(what, "device", a.cfg.Device, "boot", a.box.Boot(), "version", a.opts.Version, "config", a.opts.ConfigPath)
+}
+
+// status is the one line that `systemctl status` shows.
+func (a *Agent) status() string {
+	v := a.view()
+	return fmt.Sprintf("%d cameras, %d models, boot %d", len(v.cameras), len(v.workers), a.box.Boot())
+}
+
+func (a *Agent) setLevel() {
+	if a.opts.Level == nil {
+		return
+	}
+	if err := a.opts.Level.UnmarshalText([]byte(a.cfg.Log.Level)); err != nil {
+		a.log.Warn("log level", "error", err)
+	}
+}
+
+func sum(m map[string]uint64) (n uint64) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}

@@ -1,0 +1,208 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/sensors"
+	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/tflite"
+)
+
+// Bounds of the shutdown; with the publisher's they stay well within the
+// unit's TimeoutStopSec.
+const (
+	cameraBound = 2 * time.Second
+	workerBound = 3 * time.Second // a slow model's Invoke cannot be interrupted
+)
+
+// pipeline is the running set of cameras and workers. One goroutine, the
+// agent's, builds, changes and ends it; telemetry and the watchdog read it
+// through snapshot.
+type pipeline struct {
+	tasks *tasks
+	log   *slog.Logger
+	rec   *recorder
+	clock func() payload.Clock
+
+	workers []*runningWorker
+	cameras []*runningCamera
+}
+
+type runningWorker struct {
+	*worker
+	cfg       configs.Model
+	inference configs.Inference
+	task      *task
+}
+
+type runningCamera struct {
+	*camera
+	task *task
+}
+
+// plan is a configuration with everything that can fail already done: models
+// loaded and warmed, sources parsed. Parts that did not change are the running
+// ones.
+type plan struct {
+	workers []*runningWorker
+	cameras []*runningCamera
+	configs []configs.Camera // of cameras, in the same order
+	serves  []*worker        // of cameras, in the same order
+}
+
+// prepare builds what cfg asks for beside what runs, and changes nothing.
+func (p *pipeline) prepare(cfg configs.Config) (pl *plan, err error) {
+	pl = &plan{}
+	defer func() {
+		if err != nil {
+			pl.discard()
+			pl = nil
+		}
+	}()
+	byName := map[string]*worker{}
+	for _, m := range cfg.Models {
+		w, err := p.prepareWorker(m, cfg.Inference)
+		if err != nil {
+			return pl, err
+		}
+		pl.workers = append(pl.workers, w)
+		byName[m.Name] = w.worker
+	}
+	for _, cc := range cfg.Cameras {
+		c, err := p.prepareCamera(cc)
+		if err != nil {
+			return pl, err
+		}
+		model := cc.Model
+		if model == "" {
+			model = cfg.Models[0].Name
+		}
+		pl.cameras = append(pl.cameras, c)
+		pl.configs = append(pl.configs, cc)
+		pl.serves = append(pl.serves, byName[model])
+	}
+	return pl, nil
+}
+
+// discard closes what a plan that will not be applied has loaded.
+func (pl *plan) discard() {
+	for _, w := range pl.workers {
+		if w.task == nil {
+			_ = w.model.Close() // it never ran; the plan's own error is the one to report
+		}
+	}
+}
+
+// prepareWorker returns the running worker when its model file and its
+// settings are the same, else a new one, loaded and warmed.
+func (p *pipeline) prepareWorker(m configs.Model, inf configs.Inference) (*runningWorker, error) {
+	bundle, err := OpenModel(m)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range p.workers {
+		if w.cfg == m && w.inference == inf && w.info.Digest == bundle.Digest {
+			return w, nil
+		}
+	}
+	model, err := tflite.Load(bundle, LoadOptions(m, inf, p.log))
+	if err != nil {
+		return nil, err
+	}
+	w := newWorker(m.Name, model, p.rec, p.clock, p.log)
+	if err := w.warm(); err != nil {
+		return nil, errors.Join(err, model.Close())
+	}
+	return &runningWorker{worker: w, cfg: m, inference: inf}, nil
+}
+
+func (p *pipeline) prepareCamera(cc configs.Camera) (*runningCamera, error) {
+	for _, c := range p.cameras {
+		if c.name == cc.Name && c.cfg.Source == cc.Source && c.cfg.StallTimeout == cc.StallTimeout {
+			return c, nil
+		}
+	}
+	log := p.log.With("camera", cc.Name)
+	src, err := sensors.Open(cc.Source, sensors.Options{Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("camera %q: %w", cc.Name, err)
+	}
+	c := &camera{name: cc.Name, log: log}
+	c.sup = &sensors.Supervisor{
+		Source: src, Camera: cc.Name, StallTimeout: time.Duration(cc.StallTimeout), Logger: p.log,
+	}
+	return &runningCamera{camera: c}, nil
+}
+
+// apply makes a plan the running state. It cannot fail, and loses no frame
+// that a camera which stays has delivered: the slots stay, and the new worker
+// takes over where the old one leaves.
+func (p *pipeline) apply(pl *plan) {
+	var gone []*task
+	for _, c := range p.cameras {
+		if !slices.Contains(pl.cameras, c) {
+			gone = append(gone, c.task)
+		}
+	}
+	// Before their successors start: a V4L2 device has one owner at a time.
+	p.tasks.endAll(gone)
+
+	serves := map[*worker][]*camera{}
+	for i, c := range pl.cameras {
+		c.cfg = pl.configs[i]
+		c.setRules(c.cfg.EffectiveRules)
+		c.worker.Store(pl.serves[i])
+		serves[pl.serves[i]] = append(serves[pl.serves[i]], c.camera)
+	}
+	for _, w := range pl.workers {
+		w.serve(serves[w.worker])
+		if w.task == nil {
+			w.task = p.tasks.start("model "+w.name, workerBound, w.run)
+		}
+	}
+	var replaced []*task
+	for _, w := range p.workers {
+		if !slices.Contains(pl.workers, w) {
+			replaced = append(replaced, w.task)
+		}
+	}
+	p.tasks.endAll(replaced)
+	for _, c := range pl.cameras {
+		if c.task == nil {
+			c.task = p.tasks.start("camera "+c.name, cameraBound, c.run)
+		}
+	}
+	p.workers, p.cameras = pl.workers, pl.cameras
+}
+
+// run supervises the camera's source. A source that came to its end leaves
+// the camera standing, so that its last state stays visible.
+func (c *camera) run(ctx context.Context) error {
+	err := c.sup.Run(ctx, c.emit)
+	if errors.Is(err, sensors.ErrEnd) {
+		c.log.Info("source ended")
+		<-ctx.Done()
+		return nil
+	}
+	return err
+}
+
+// stop ends capture first, then inference.
+func (p *pipeline) stop() {
+	var all []*task
+	for _, c := range p.cameras {
+		all = append(all, c.task)
+	}
+	p.tasks.endAll(all)
+	all = all[:0]
+	for _, w := range p.workers {
+		all = append(all, w.task)
+	}
+	p.tasks.endAll(all)
+}

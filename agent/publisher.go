@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/sync/mqtt"
+	"github.com/egret-edge/egret/sync/payload"
+)
+
+// ClientOptions is the broker connection that cfg describes, for the daemon
+// and for `egret doctor`.
+func ClientOptions(cfg configs.Config) (mqtt.Options, error) {
+	m := cfg.MQTT
+	o := mqtt.Options{
+		Broker: BrokerURL(cfg), ClientID: m.ClientID, Username: m.Username,
+		Topics:    payload.Topics{Fleet: cfg.Fleet, Device: cfg.Device},
+		KeepAlive: time.Duration(m.KeepAlive), ConnectTimeout: time.Duration(m.ConnectTimeout),
+	}
+	if o.ClientID == "" {
+		o.ClientID = "egret-" + cfg.Fleet + "-" + cfg.Device
+	}
+	var err error
+	if o.Password, err = passwordSource(m); err != nil {
+		return o, err
+	}
+	if o.TLS, err = tlsConfig(o.Broker, m.TLS); err != nil {
+		return o, err
+	}
+	return o, nil
+}
+
+// BrokerURL is where the agent publishes: its own broker when it embeds one.
+func BrokerURL(cfg configs.Config) string {
+	if cfg.MQTT.Embedded {
+		return "tcp://" + cfg.MQTT.EmbeddedListen
+	}
+	return cfg.MQTT.Broker
+}
+
+func tlsConfig(broker string, t configs.TLS) (*tls.Config, error) {
+	u, err := url.Parse(broker)
+	if err != nil {
+		return nil, fmt.Errorf("mqtt.broker: %w", err)
+	}
+	switch u.Scheme {
+	case "ssl", "tls", "mqtts", "wss":
+		return mqtt.TLSConfig(mqtt.TLSFiles{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile, InsecureSkipVerify: t.InsecureSkipVerify})
+	}
+	return nil, nil
+}
+
+// passwordLimit is the largest password file that is read; a key or a token
+// fits, a wrong file does not.
+const passwordLimit = 64 << 10
+
+// passwordSource reads the password anew at every call, so that a rotated one
+// is used at the next connection. The file must be readable now.
+func passwordSource(m configs.MQTT) (func() (string, error), error) {
+	path := m.PasswordFile
+	if m.PasswordCredential != "" {
+		dir := os.Getenv("CREDENTIALS_DIRECTORY")
+		if dir == "" {
+			return nil, fmt.Errorf("mqtt.password_credential %q: systemd gave this service no credentials: add LoadCredential=%s:/path to the unit", m.PasswordCredential, m.PasswordCredential)
+		}
+		path = filepath.Join(dir, m.PasswordCredential)
+	}
+	if path == "" {
+		return nil, nil
+	}
+	read := func() (string, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("read MQTT password: %w", err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, passwordLimit+1))
+		if err != nil {
+			return "", fmt.Errorf("read MQTT password: %w", err)
+		}
+		if len(b) > passwordLimit {
+			return "", fmt.Errorf("read MQTT password: %s is larger than %d bytes: is it the right file?", path, passwordLimit)
+		}
+		if len(b) == 0 {
+			return "", errors.New("read MQTT password: " + path + " is empty")
+		}
+		return strings.TrimRight(string(b), "\r\n"), nil
+	}
+	if _, err := read(); err != nil {
+		return nil, err
+	}
+	return read, nil
+}
+
+// newClient makes the publisher that cfg asks for; nil when MQTT is off.
+func (a *Agent) newClient(cfg configs.Config) (*mqtt.Client, error) {
+	if !cfg.MQTT.Enabled {
+		return nil, nil
+	}
+	o, err := ClientOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	o.Boot, o.Version, o.Logger = a.box.Boot(), a.opts.Version, a.log
+	return mqtt.New(o, a.box)
+}
+
+// startClient makes c (nil for none) the publisher.
+func (a *Agent) startClient(c *mqtt.Client) {
+	a.client.Store(c)
+	a.clientTask = nil
+	if c != nil {
+		a.clientTask = a.tasks.start("mqtt", clientBound, c.Run)
+	}
+}

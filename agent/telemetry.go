@@ -1,0 +1,147 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/egret-edge/egret/sync/payload"
+)
+
+// snapshot is the set of parts that ran when it was taken; their counters are
+// read from any goroutine.
+type snapshot struct {
+	workers []*worker
+	cameras []*camera
+}
+
+// telemeter makes the telemetry message. Only one goroutine may call next.
+type telemeter struct {
+	agent            *Agent
+	device, stateDir string
+	start            time.Time
+
+	last      time.Time
+	predicted map[string]uint64 // per camera, at last
+}
+
+// next is the telemetry since the last call.
+func (t *telemeter) next(now time.Time) payload.Telemetry {
+	view := t.agent.view()
+	p := payload.Telemetry{
+		Device: t.device, Boot: t.agent.box.Boot(),
+		Time: now.UTC(), Clock: t.agent.clock.state(),
+		Uptime:  now.Sub(t.start).Seconds(),
+		Cameras: map[string]payload.CameraTelemetry{},
+		Models:  map[string]payload.ModelTelemetry{},
+		Account: t.agent.account(),
+		Host:    t.host(),
+	}
+	elapsed := now.Sub(t.last).Seconds()
+	counts := make(map[string]uint64, len(view.cameras))
+	for _, c := range view.cameras {
+		ct := c.telemetry()
+		if before, ok := t.predicted[c.name]; ok && elapsed > 0 && ct.Predicted >= before {
+			ct.FPS = float64(ct.Predicted-before) / elapsed
+		}
+		counts[c.name] = ct.Predicted
+		p.Cameras[c.name] = ct
+	}
+	for _, w := range view.workers {
+		p.Models[w.name] = w.telemetry()
+	}
+	t.last, t.predicted = now, counts
+	return p
+}
+
+// startTelemetry publishes what the device says about itself, at once and then
+// every interval of the configuration as it is now.
+func (a *Agent) startTelemetry() {
+	interval := time.Duration(a.cfg.Telemetry.Interval)
+	t := &telemeter{agent: a, device: a.cfg.Device, stateDir: a.cfg.StateDir, start: a.started, last: time.Now()}
+	a.telemetryTask = a.tasks.start("telemetry", otherBound, func(ctx context.Context) error {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			msg, err := json.Marshal(t.next(time.Now()))
+			if err != nil {
+				return fmt.Errorf("encode telemetry: %w", err)
+			}
+			if c := a.client.Load(); c != nil {
+				c.Telemetry(msg)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+func (t *telemeter) host() payload.HostTelemetry {
+	h := t.agent.hostInfo.Read(t.stateDir)
+	return payload.HostTelemetry{
+		TemperatureC: h.TemperatureC, Throttled: h.Throttled,
+		MemAvailable: h.MemAvailable, MemTotal: h.MemTotal,
+		DiskFree: h.DiskFree, RSS: h.RSS, Load1: h.Load1,
+	}
+}
+
+func (c *camera) telemetry() payload.CameraTelemetry {
+	stats := c.sup.Stats()
+	t := payload.CameraTelemetry{
+		State: stats.State, Predicted: c.predicted.Load(),
+		Restarts: stats.Restarts, LastError: stats.LastError,
+	}
+	t.Captured, t.Dropped = c.slot.counts()
+	failed, last := c.failures()
+	t.Failed = failed
+	if t.LastError == "" {
+		t.LastError = last
+	}
+	return t
+}
+
+func (w *worker) telemetry() payload.ModelTelemetry {
+	times := w.invokes.drain()
+	slices.Sort(times)
+	return payload.ModelTelemetry{
+		Version: w.info.Version, Delegate: w.info.Delegate, Threads: w.info.Threads,
+		InvokeUsP50: percentile(times, 0.50), InvokeUsP95: percentile(times, 0.95),
+	}
+}
+
+// percentile is the value below which the share q of the sorted times lies, in
+// microseconds; 0 without any.
+func percentile(sorted []time.Duration, q float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return float64(sorted[int(q*float64(len(sorted)-1)+0.5)].Nanoseconds()) / 1e3
+}
+
+// clockState caches whether the kernel's clock is synchronised, which costs a
+// system call, for a second. Any goroutine may use it.
+type clockState struct {
+	synced func() (bool, error)
+
+	mu   sync.Mutex
+	at   time.Time
+	last payload.Clock
+}
+
+func (c *clockState) state() payload.Clock {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); c.at.IsZero() || now.Sub(c.at) >= time.Second {
+		c.at, c.last = now, payload.ClockUnsynced
+		if ok, err := c.synced(); err == nil && ok {
+			c.last = payload.ClockSynced
+		}
+	}
+	return c.last
+}
