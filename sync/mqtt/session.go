@@ -1,0 +1,210 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/egret-edge/egret/sync/outbox"
+	"github.com/egret-edge/egret/sync/payload"
+)
+
+// farewell is how long saying goodbye may take after draining.
+const farewell = 500 * time.Millisecond
+
+// latestEvery is how often a camera's latest result is published at most.
+const latestEvery = time.Second
+
+var errAckTimeout = errors.New("the broker did not acknowledge in time")
+
+// session is one connection. It belongs to the goroutine of Run.
+type session struct {
+	c        *Client
+	client   paho.Client
+	lost     chan error // paho's handler sends without waiting
+	inflight []flight   // oldest first
+}
+
+type flight struct {
+	batch    outbox.Batch
+	token    paho.Token
+	deadline time.Time
+}
+
+// run publishes until the connection breaks (its error says why) or ctx ends
+// and the rest is sent. What was not acknowledged goes back to the queue.
+func (s *session) run(ctx, life context.Context) error {
+	defer s.release()
+	now := time.Now().UTC()
+	if err := s.announce(life, payload.Online, "", &now, s.c.opts.AckTimeout); err != nil {
+		return err
+	}
+	if err := s.loop(ctx, life); err != nil {
+		return err
+	}
+	s.release()
+	return s.announce(life, payload.Offline, "shutdown", nil, farewell)
+}
+
+func (s *session) loop(ctx, life context.Context) error {
+	tick := time.NewTicker(latestEvery)
+	defer tick.Stop()
+	stop := ctx.Done()
+	var drained <-chan time.Time
+	for {
+		if err := s.fill(life); err != nil {
+			return err
+		}
+		if stop == nil && len(s.inflight) == 0 {
+			return nil
+		}
+		acked, late := s.oldest()
+		var err error
+		select {
+		case <-stop:
+			stop, drained = nil, time.After(s.c.opts.DrainTimeout)
+		case <-drained:
+			return nil
+		case err = <-s.lost:
+			err = lostError(err)
+		case <-acked:
+			err = s.acknowledge()
+		case <-late:
+			err = errAckTimeout
+		case <-s.c.queue.Ready():
+		case <-tick.C:
+			err = s.publishLatest(life)
+		case <-s.c.news:
+			err = s.publishTelemetry(life)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func lostError(err error) error { return fmt.Errorf("connection lost: %w", err) }
+
+// fill publishes batches until the window is full or the queue is empty.
+func (s *session) fill(life context.Context) error {
+	for len(s.inflight) < s.c.opts.MaxInFlight {
+		batch, ok := s.c.queue.Take(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+		if !ok {
+			return nil
+		}
+		token, err := s.publish(life, s.c.opts.Topics.Predictions(), 1, false, joinArray(batch))
+		s.inflight = append(s.inflight, flight{batch, token, time.Now().Add(s.c.opts.AckTimeout)})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinArray makes one JSON array of JSON objects.
+func joinArray(b outbox.Batch) []byte {
+	buf := make([]byte, 0, b.Bytes()+b.Len()+1)
+	for i := range b.Len() {
+		if i == 0 {
+			buf = append(buf, '[')
+		} else {
+			buf = append(buf, ',')
+		}
+		buf = append(buf, b.Record(i)...)
+	}
+	return append(buf, ']')
+}
+
+// oldest gives the channels on which the oldest message in flight ends. Only
+// it is waited for: brokers acknowledge in order (MQTT 3.1.1, 4.6).
+func (s *session) oldest() (acked <-chan struct{}, late <-chan time.Time) {
+	if len(s.inflight) == 0 {
+		return nil, nil
+	}
+	f := s.inflight[0]
+	return f.token.Done(), time.After(time.Until(f.deadline))
+}
+
+func (s *session) acknowledge() error {
+	f := s.inflight[0]
+	if err := f.token.Error(); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	s.inflight = s.inflight[1:]
+	if err := s.c.queue.Ack(f.batch); err != nil {
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	return nil
+}
+
+// release gives back what was not acknowledged.
+func (s *session) release() {
+	for _, f := range s.inflight {
+		s.c.queue.Release(f.batch)
+	}
+	s.inflight = nil
+}
+
+// publish hands a message to paho. That may block for the whole write timeout
+// on a link that takes nothing, so it is waited for only as long as the
+// connection may live.
+func (s *session) publish(life context.Context, topic string, qos byte, retained bool, msg []byte) (paho.Token, error) {
+	if !s.client.IsConnectionOpen() {
+		select {
+		case err := <-s.lost:
+			return nil, lostError(err)
+		default:
+			return nil, lostError(paho.ErrNotConnected)
+		}
+	}
+	handed := make(chan paho.Token, 1)
+	go func() { handed <- s.client.Publish(topic, qos, retained, msg) }()
+	select {
+	case token := <-handed:
+		return token, nil
+	case err := <-s.lost:
+		return nil, lostError(err)
+	case <-life.Done():
+		return nil, errors.New("shut down while the link took nothing")
+	}
+}
+
+// announce publishes the retained status and waits for its PUBACK.
+func (s *session) announce(life context.Context, state, reason string, since *time.Time, wait time.Duration) error {
+	msg, err := s.c.status(state, reason, since)
+	if err != nil {
+		return err
+	}
+	token, err := s.publish(life, s.c.opts.Topics.Status(), 1, true, msg)
+	if err != nil {
+		return err
+	}
+	if !token.WaitTimeout(wait) {
+		return errAckTimeout
+	}
+	if err := token.Error(); err != nil {
+		return fmt.Errorf("publish status: %w", err)
+	}
+	return nil
+}
+
+func (s *session) publishLatest(life context.Context) error {
+	for camera, msg := range s.c.takeLatest() {
+		if _, err := s.publish(life, s.c.opts.Topics.Camera(camera), 0, true, msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) publishTelemetry(life context.Context) error {
+	msg := s.c.takeTelemetry()
+	if msg == nil {
+		return nil
+	}
+	_, err := s.publish(life, s.c.opts.Topics.Telemetry(), 0, false, msg)
+	return err
+}
