@@ -98,11 +98,12 @@ func freeAddr(t testing.TB) string {
 func (b *Broker) configure(cfg Config) {
 	b.t.Helper()
 	_, port, _ := net.SplitHostPort(b.addr)
-	conf := fmt.Sprintf("listener %s 127.0.0.1\npersistence false\nmax_queued_messages 0\n", port)
-	// As root it changes to this user, who could not read the test's folder.
-	conf += "user root\n"
+	// As root it changes to another user, who could not read the test's folder.
+	conf := fmt.Sprintf("persistence false\nmax_queued_messages 0\nuser root\nlistener %s 127.0.0.1\n", port)
 	if cfg.WebSocket {
-		conf += "protocol websockets\n"
+		// Without ipv4 it would listen on every address, and with WebSocket
+		// listeners only, Mosquitto 2.0.11 says that it has none and ends.
+		conf += fmt.Sprintf("socket_domain ipv4\nprotocol websockets\nlistener 0 %s\n", filepath.Join(b.dir, "s"))
 	}
 	if cfg.CA != "" {
 		conf += fmt.Sprintf("cafile %s\ncertfile %s\nkeyfile %s\nrequire_certificate true\n", cfg.CA, cfg.Cert, cfg.Key)
