@@ -102,9 +102,11 @@ models_list() {
 		c4149e63f56056d9a564ceed1d96a84d7a50d90b0ff1da01f72afabe752ef097 label_image/mobilenet_quant_v1_224.tflite models/mobilenet_v1_1.0_224_quant/1/model.tflite
 		536feacc519de3d418de26b2effb4d75694a8c4c0063e36499a46fa8061e2da9 label_image/labels.txt models/mobilenet_v1_1.0_224_quant/1/labels.txt
 		4c416dc4cf757f523070d746f332ba8563d284570b683b2799bf4216048a77dc label_image/peacock.png samples/classify/peacock.png
+		4c416dc4cf757f523070d746f332ba8563d284570b683b2799bf4216048a77dc label_image/peacock.png models/mobilenet_v1_1.0_224_quant/1/golden/peacock.png
 		e4b118e5e4531945de2e659742c7c590f7536f8d0ed26d135abcfe83b4779d13 ssd/detect.tflite models/ssd_mobilenet_v1_quant/1/model.tflite
 		c7e79c855f73cbba9f33d649d60e1676eb0a974021a41696d1ac0d4b7f7e0211 ssd/labelmap.txt models/ssd_mobilenet_v1_quant/1/labels.txt
 		eb2d4bc00e4c69cb95c256179092f8d45a8d610e4f5a5ed3dfe8d3a69097e456 ssd/example.jpg samples/detect/example.jpg
+		eb2d4bc00e4c69cb95c256179092f8d45a8d610e4f5a5ed3dfe8d3a69097e456 ssd/example.jpg models/ssd_mobilenet_v1_quant/1/golden/example.jpg
 	LIST
 }
 

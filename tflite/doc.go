@@ -1,0 +1,72 @@
+// Package tflite loads TensorFlow Lite models and turns pixels into results:
+// image classification and SSD detection.
+//
+// It is the only room that knows go-tflite and the native library. It does not
+// decode pictures, pick models or decide what a result is worth. Without cgo
+// the package still builds: bundles, manifests and labels can be read, and Load
+// says that there is no inference.
+//
+// # Caveats
+//
+// Native code can crash the process on a crafted model, and no Go code can
+// catch that. A model's file identifier, tensor types and shapes are checked
+// here; what its operators do is not.
+package tflite
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// ErrNoInference is Load's answer in a program built without cgo.
+var ErrNoInference = errors.New("this egret was built without inference (CGO_ENABLED=0): use a build made by make build")
+
+// ErrDelegate marks a delegate that is not known.
+var ErrDelegate = errors.New("unknown delegate")
+
+// Options are how a model is loaded. The zero value runs on the CPU with one
+// thread and the bundle's own top-k and threshold.
+type Options struct {
+	Delegate string // "" and "cpu" are the CPU's built-in kernels
+	Threads  int    // zero means 1: more than the cores make it far slower
+	// TopK is the number of results at most; zero means the manifest's, or 3
+	// for classification and 10 for detection.
+	TopK int
+	// Threshold is the lowest score of a result; nil means the manifest's, or
+	// 0.1 for classification and 0.5 for detection.
+	Threshold *float64
+	Logger    *slog.Logger // nil discards
+}
+
+// Info describes a loaded model.
+type Info struct {
+	Name     string       `json:"name"`
+	Version  int          `json:"version"`
+	Digest   string       `json:"digest"`
+	Task     Task         `json:"task"`
+	Delegate string       `json:"delegate"`
+	Threads  int          `json:"threads"`
+	Labels   int          `json:"labels"`  // how many
+	Library  string       `json:"library"` // TensorFlow Lite's version
+	Inputs   []TensorInfo `json:"inputs"`
+	Outputs  []TensorInfo `json:"outputs"`
+}
+
+// Result is one class, or one object when HasBox is set.
+type Result struct {
+	// Index is the label's: the line in the labels file, from 0.
+	Index int
+	Label string
+	Score float32 // 0 to 1
+	// Box is x0, y0, x1, y1, each 0 to 1 of the frame.
+	Box    [4]float32
+	HasBox bool
+}
+
+// Output is what Predict fills in. Its zero value is ready; a caller that
+// reuses one allocates nothing.
+type Output struct {
+	Results    []Result // best first
+	InvokeTime time.Duration
+}

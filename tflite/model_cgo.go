@@ -1,0 +1,219 @@
+//go:build cgo
+
+package tflite
+
+/*
+#include <tensorflow/lite/c/c_api.h>
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	native "github.com/mattn/go-tflite"
+)
+
+// Model is a loaded model with its interpreter. It belongs to one goroutine
+// and must be closed by it.
+type Model struct {
+	info    Info
+	width   int
+	height  int
+	decoder decoder
+	table   inputTable
+
+	model       *native.Model
+	options     *native.InterpreterOptions
+	interpreter *native.Interpreter
+	input       []byte // native memory
+	tensors     []*native.Tensor
+	views       []tensorView
+	messages    *messages
+}
+
+// Version is the native library's version.
+func Version() string { return C.GoString(C.TfLiteVersion()) }
+
+// messages collects what the native library has to say about a model, which it
+// would else print to standard error.
+type messages struct {
+	mu   sync.Mutex
+	last string
+}
+
+func (m *messages) report(text string, _ any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = strings.Join(strings.Fields(text), " ")
+}
+
+// reason is the last message, in parentheses, or nothing.
+func (m *messages) reason() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last == "" {
+		return ""
+	}
+	return " (" + m.last + ")"
+}
+
+// Load loads a bundle's model. Errors name the model and say what does not
+// fit; ErrDelegate marks an unknown delegate.
+func Load(b *Bundle, opts Options) (*Model, error) {
+	if opts.Delegate == "" {
+		opts.Delegate = "cpu"
+	}
+	if opts.Delegate != "cpu" {
+		return nil, fmt.Errorf("%w %q: this version has cpu", ErrDelegate, opts.Delegate)
+	}
+	opts.Threads = max(opts.Threads, 1)
+	m := &Model{messages: &messages{}}
+	if err := m.load(b, opts); err != nil {
+		return nil, errors.Join(fmt.Errorf("load model %s: %w", b.ModelPath, err), m.Close())
+	}
+	return m, nil
+}
+
+func (m *Model) load(b *Bundle, opts Options) error {
+	// From the file, not from bytes: go-tflite never frees those.
+	if m.model = native.NewModelFromFile(b.ModelPath); m.model == nil {
+		return errors.New("the library does not read it: is the file damaged?")
+	}
+	m.options = native.NewInterpreterOptions()
+	m.options.SetNumThread(opts.Threads)
+	m.options.SetErrorReporter(m.messages.report, nil) // go-tflite keeps it for good: a few bytes a load
+	if m.interpreter = native.NewInterpreter(m.model, m.options); m.interpreter == nil {
+		return fmt.Errorf("the library makes no interpreter of it%s", m.messages.reason())
+	}
+	if status := m.interpreter.AllocateTensors(); status != native.OK {
+		return fmt.Errorf("its tensors cannot be allocated%s", m.messages.reason())
+	}
+	m.info = Info{
+		Name: b.Name, Version: b.Version, Digest: b.Digest, Delegate: opts.Delegate, Threads: opts.Threads,
+		Labels: len(b.Labels), Library: Version(),
+	}
+	if err := m.bindInput(b.Manifest.Input); err != nil {
+		return err
+	}
+	return m.bindOutputs(b, opts)
+}
+
+// bindInput checks the one input and keeps its memory.
+func (m *Model) bindInput(n Normalisation) (err error) {
+	if c := m.interpreter.GetInputTensorCount(); c != 1 {
+		return fmt.Errorf("it has %d inputs, an image model has one", c)
+	}
+	t := m.interpreter.GetInputTensor(0)
+	info := describe(t)
+	m.info.Inputs = []TensorInfo{info}
+	if m.width, m.height, err = imageInput(info); err != nil {
+		return err
+	}
+	if m.input = bytesOf(t); len(m.input) != m.width*m.height*3*info.byteSize() {
+		return fmt.Errorf("its input %s has %d bytes", info, len(m.input))
+	}
+	m.table = newInputTable(info, n)
+	return nil
+}
+
+// bindOutputs runs the model once, because some outputs have no shape before,
+// and picks the decoder for what comes out.
+func (m *Model) bindOutputs(b *Bundle, opts Options) error {
+	clear(m.input)
+	if status := m.interpreter.Invoke(); status != native.OK {
+		return fmt.Errorf("its first Invoke failed%s", m.messages.reason())
+	}
+	for i := range m.interpreter.GetOutputTensorCount() {
+		t := m.interpreter.GetOutputTensor(i)
+		m.tensors = append(m.tensors, t)
+		m.info.Outputs = append(m.info.Outputs, describe(t))
+		m.views = append(m.views, tensorView{TensorInfo: m.info.Outputs[i]})
+	}
+	var err error
+	if m.decoder, m.info.Task, err = newDecoder(b, m.info.Outputs, opts); err != nil {
+		return err
+	}
+	return m.readOutputs()
+}
+
+// readOutputs points the views at what the last Invoke wrote: a dynamic tensor
+// moves. One that changed its size would be read out of bounds.
+func (m *Model) readOutputs() error {
+	for i, t := range m.tensors {
+		v := &m.views[i]
+		v.data = bytesOf(t)
+		if want := v.elements() * v.byteSize(); len(v.data) != want {
+			return fmt.Errorf("output %s has %d bytes, want %d", v.TensorInfo, len(v.data), want)
+		}
+	}
+	return nil
+}
+
+// Info describes the model.
+func (m *Model) Info() Info { return m.info }
+
+// InputSize is the size of the picture that the model takes, in pixels.
+func (m *Model) InputSize() (width, height int) { return m.width, m.height }
+
+// Predict runs the model on packed RGB pixels (InputSize, rows top to bottom,
+// 3 bytes each) and fills in out.
+func (m *Model) Predict(rgb []byte, out *Output) (err error) {
+	if m.interpreter == nil {
+		return errors.New("predict: the model is closed")
+	}
+	if len(rgb) != m.width*m.height*3 {
+		return fmt.Errorf("predict: %d bytes of pixels, model %s takes %d×%d×3", len(rgb), m.info.Name, m.width, m.height)
+	}
+	m.table.fill(m.input, rgb)
+	start := time.Now()
+	status := m.interpreter.Invoke()
+	out.InvokeTime = time.Since(start)
+	if status != native.OK {
+		return fmt.Errorf("invoke model %s: the library reports a failure%s", m.info.Name, m.messages.reason())
+	}
+	if err := m.readOutputs(); err != nil {
+		return fmt.Errorf("invoke model %s: %w", m.info.Name, err)
+	}
+	if out.Results, err = m.decoder.decode(m.views, out.Results); err != nil {
+		return fmt.Errorf("read the results of model %s: %w", m.info.Name, err)
+	}
+	return nil
+}
+
+// Close frees the model. Closing again does nothing; the native objects would
+// crash on it.
+func (m *Model) Close() error {
+	if m.interpreter != nil {
+		m.interpreter.Delete()
+	}
+	if m.options != nil {
+		m.options.Delete()
+	}
+	if m.model != nil {
+		m.model.Delete()
+	}
+	m.interpreter, m.options, m.model, m.input, m.tensors = nil, nil, nil, nil, nil
+	return nil
+}
+
+func describe(t *native.Tensor) TensorInfo {
+	q := t.QuantizationParams()
+	return TensorInfo{
+		Name: t.Name(), Type: strings.ToLower(t.Type().String()), Shape: t.Shape(),
+		Scale: q.Scale, ZeroPoint: q.ZeroPoint,
+	}
+}
+
+// bytesOf is a tensor's native memory.
+func bytesOf(t *native.Tensor) []byte {
+	p := t.Data()
+	if p == nil {
+		return nil
+	}
+	return unsafe.Slice((*byte)(p), t.ByteSize())
+}

@@ -1,0 +1,24 @@
+//go:build !cgo
+
+package tflite
+
+// Model cannot be had without cgo; Load says so.
+type Model struct{}
+
+// Version is empty: there is no native library.
+func Version() string { return "" }
+
+// Load returns ErrNoInference.
+func Load(*Bundle, Options) (*Model, error) { return nil, ErrNoInference }
+
+// Info is empty.
+func (*Model) Info() Info { return Info{} }
+
+// InputSize is zero.
+func (*Model) InputSize() (width, height int) { return 0, 0 }
+
+// Predict returns ErrNoInference.
+func (*Model) Predict([]byte, *Output) error { return ErrNoInference }
+
+// Close does nothing.
+func (*Model) Close() error { return nil }
