@@ -30,7 +30,7 @@ func OpenModel(m configs.Model) (*tflite.Bundle, error) {
 func LoadOptions(m configs.Model, inf configs.Inference, log *slog.Logger) tflite.Options {
 	return tflite.Options{
 		Delegate: inf.Delegate, Threads: inf.Threads,
-		TopK: m.TopK, Threshold: m.Threshold, Logger: log,
+		TopK: m.TopK, Threshold: m.Threshold.Pointer(), Logger: log,
 	}
 }
 

@@ -1,0 +1,178 @@
+// Package configs is the agent's configuration: its Go types, defaults, strict
+// parsing, validation and JSON Schema, and the files that are shipped.
+//
+// It knows only what a setting means as text: whether a camera, a model or a
+// broker is really there is for the doctor to find out.
+package configs
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config is a whole configuration file. Take Default as its starting point:
+// the zero value is not usable.
+type Config struct {
+	Device    string    `yaml:"device" doc:"the device's id in topics and predictions; empty: the host name"`
+	Fleet     string    `yaml:"fleet" doc:"the fleet's id in topics"`
+	StateDir  string    `yaml:"state_dir" doc:"folder for what must survive a restart"`
+	Log       Log       `yaml:"log" doc:"what the agent says, on standard error"`
+	Models    []Model   `yaml:"models" doc:"the models to load; the first one serves cameras that name none"`
+	Cameras   []Camera  `yaml:"cameras" doc:"where frames come from"`
+	Inference Inference `yaml:"inference" doc:"how models run"`
+	Rules     Rules     `yaml:"rules" doc:"what is worth keeping"`
+	Outbox    Outbox    `yaml:"outbox" doc:"the durable queue"`
+	MQTT      MQTT      `yaml:"mqtt" doc:"the broker"`
+	Telemetry Telemetry `yaml:"telemetry" doc:"what the device says about itself"`
+}
+
+// Log is how the agent logs.
+type Log struct {
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"the least important messages to show"`
+	Format string `yaml:"format" enum:"text,json" doc:"one line of text or one JSON object per message"`
+}
+
+// Model is a model to load.
+type Model struct {
+	Name      string `yaml:"name" doc:"id by which cameras name it"`
+	Path      string `yaml:"path" doc:"bundle folder (models/<name> or models/<name>/<version>) or .tflite file"`
+	Labels    string `yaml:"labels" doc:"labels file, instead of the model's own"`
+	TopK      int    `yaml:"top_k" min:"0" max:"1000" doc:"results per frame at most; 0: the model's own default"`
+	Threshold Score  `yaml:"threshold" doc:"lowest score of a result; left out: the model's own default"`
+}
+
+// Camera is a source of frames.
+type Camera struct {
+	Name         string        `yaml:"name" doc:"id in topics and predictions"`
+	Source       string        `yaml:"source" doc:"v4l2:…, folder:…, command:…, http://…, https://… or pattern:…"`
+	Model        string        `yaml:"model" doc:"name of its model; empty: the first"`
+	StallTimeout Duration      `yaml:"stall_timeout" min:"1s" max:"1h" doc:"a camera that is silent for so long is started anew"`
+	Rules        RulesOverride `yaml:"rules" doc:"what differs from the rules for all cameras"`
+
+	// EffectiveRules are the common rules with this camera's changes; Load and
+	// Parse fill them in.
+	EffectiveRules Rules `yaml:"-"`
+}
+
+// Inference is how all models run.
+type Inference struct {
+	Delegate string `yaml:"delegate" enum:"cpu" doc:"what runs the model"`
+	Threads  int    `yaml:"threads" min:"1" max:"64" doc:"threads of the delegate; more than the cores make it far slower"`
+}
+
+// Rules decide what is kept and published.
+type Rules struct {
+	MinScore    float64  `yaml:"min_score" min:"0" max:"1" doc:"results below count as not there"`
+	OnChange    bool     `yaml:"on_change" doc:"keep a prediction only when the set of labels changes"`
+	Hold        Duration `yaml:"hold" min:"0s" max:"1h" doc:"with on_change: how long a change must last"`
+	SampleEvery Duration `yaml:"sample_every" min:"0s" max:"24h" doc:"keep at most one per interval; with on_change: keep one per interval besides the changes; 0s: off"`
+}
+
+// RulesOverride is what a camera changes of the common rules; nil keeps.
+type RulesOverride struct {
+	MinScore    *float64  `yaml:"min_score" min:"0" max:"1" doc:"see rules"`
+	OnChange    *bool     `yaml:"on_change" doc:"see rules"`
+	Hold        *Duration `yaml:"hold" min:"0s" max:"1h" doc:"see rules"`
+	SampleEvery *Duration `yaml:"sample_every" min:"0s" max:"24h" doc:"see rules"`
+}
+
+// over is r with the changes applied.
+func (o RulesOverride) over(r Rules) Rules {
+	set(&r.MinScore, o.MinScore)
+	set(&r.OnChange, o.OnChange)
+	set(&r.Hold, o.Hold)
+	set(&r.SampleEvery, o.SampleEvery)
+	return r
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// Outbox bounds the durable queue.
+type Outbox struct {
+	FlushInterval Duration `yaml:"flush_interval" min:"50ms" max:"1h" doc:"what the broker has not acknowledged is on disk after this; a power cut loses at most this much"`
+	FlushBytes    Bytes    `yaml:"flush_bytes" min:"4KiB" max:"16MiB" doc:"write earlier when so much waits in memory"`
+	MaxBytes      Bytes    `yaml:"max_bytes" min:"64KiB" max:"1TiB" doc:"bound of the queue; the oldest go first, counted"`
+}
+
+// MQTT is the broker's address and how to log in.
+type MQTT struct {
+	Enabled            bool     `yaml:"enabled" doc:"false: predictions stay on this device"`
+	Embedded           bool     `yaml:"embedded" doc:"run a broker inside the agent, for one box alone"`
+	EmbeddedListen     string   `yaml:"embedded_listen" doc:"loopback address of the embedded broker"`
+	Broker             string   `yaml:"broker" doc:"tcp://, mqtt://, ssl://, tls://, mqtts://, ws:// or wss:// and host:port"`
+	ClientID           string   `yaml:"client_id" doc:"MQTT client id; empty: egret-<fleet>-<device>"`
+	Username           string   `yaml:"username" doc:"user name"`
+	PasswordFile       string   `yaml:"password_file" doc:"file that holds the password; read at every connection"`
+	PasswordCredential string   `yaml:"password_credential" doc:"name of a systemd credential that holds the password"`
+	TLS                TLS      `yaml:"tls" doc:"for the encrypted schemes"`
+	KeepAlive          Duration `yaml:"keep_alive" min:"5s" max:"18h" doc:"interval of MQTT's pings"`
+	ConnectTimeout     Duration `yaml:"connect_timeout" min:"1s" max:"5m" doc:"bound of one attempt to connect"`
+}
+
+// TLS names PEM files.
+type TLS struct {
+	CAFile   string `yaml:"ca_file" doc:"authorities to trust; empty: the system's"`
+	CertFile string `yaml:"cert_file" doc:"client certificate"`
+	KeyFile  string `yaml:"key_file" doc:"client key"`
+}
+
+// Telemetry is how often the device reports.
+type Telemetry struct {
+	Interval Duration `yaml:"interval" min:"1s" max:"24h" doc:"time between two messages"`
+}
+
+// Default is the configuration without a file: it lacks models and cameras.
+func Default() Config {
+	return Config{
+		Device: hostID(), Fleet: "default", StateDir: "/var/lib/egret",
+		Log:       Log{Level: "info", Format: "text"},
+		Inference: Inference{Delegate: "cpu", Threads: 1},
+		Rules:     Rules{Hold: Duration(2 * time.Second)},
+		Outbox:    Outbox{FlushInterval: Duration(5 * time.Second), FlushBytes: 256 << 10, MaxBytes: 256 << 20},
+		MQTT: MQTT{
+			Enabled: true, EmbeddedListen: "127.0.0.1:1883", Broker: "tcp://127.0.0.1:1883",
+			KeepAlive: Duration(30 * time.Second), ConnectTimeout: Duration(10 * time.Second),
+		},
+		Telemetry: Telemetry{Interval: Duration(30 * time.Second)},
+	}
+}
+
+// defaultCamera is what a camera's entry starts from.
+func defaultCamera() Camera { return Camera{StallTimeout: Duration(10 * time.Second)} }
+
+// hostID is the host's name as an id: what does not fit becomes a dash.
+func hostID() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "egret"
+	}
+	name = strings.Map(func(r rune) rune {
+		if idRune(r) {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(name))
+	return name[:min(len(name), maxID)]
+}
+
+const maxID = 64
+
+func idRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
+}
+
+func checkID(s string) error {
+	if s == "" {
+		return fmt.Errorf("is missing")
+	}
+	if len(s) > maxID || strings.ContainsFunc(s, func(r rune) bool { return !idRune(r) }) {
+		return fmt.Errorf("%q is no id: 1 to %d of A-Z a-z 0-9 _ -", s, maxID)
+	}
+	return nil
+}

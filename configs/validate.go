@@ -1,0 +1,241 @@
+package configs
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// schemes are the kinds of sources; sensors.Open knows what follows the colon.
+var schemes = []string{"v4l2", "folder", "command", "http", "https", "pattern"}
+
+var brokerSchemes = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss"}
+
+// Validate finds what is wrong with a configuration as a whole. Its errors are
+// of type Errors and name no line: the values did not come from a file.
+func (c Config) Validate() error {
+	if errs := c.validate(&decoder{file: "configuration", lines: map[string]int{}}); len(errs) > 0 {
+		return errs
+	}
+	return nil
+}
+
+// validator collects the mistakes that no single value shows.
+type validator struct {
+	file  string
+	lines map[string]int
+	errs  Errors
+}
+
+func (c Config) validate(d *decoder) Errors {
+	v := &validator{file: d.file, lines: d.lines}
+	v.ranges(reflect.ValueOf(c), "")
+	v.id("device", c.Device)
+	v.id("fleet", c.Fleet)
+	if c.StateDir == "" {
+		v.fail("state_dir", "", "is missing")
+	}
+	v.models(c.Models)
+	v.cameras(c.Cameras, c.Models)
+	v.mqtt(c.MQTT)
+	slices.SortStableFunc(v.errs, func(a, b *Error) int { return a.Line - b.Line })
+	return v.errs
+}
+
+// fail records a mistake, at the line of the field or of what encloses it.
+func (v *validator) fail(field, hint, format string, args ...any) {
+	line, at := 0, field
+	for line == 0 && at != "" {
+		line = v.lines[at]
+		at = at[:max(strings.LastIndexAny(at, ".["), 0)]
+	}
+	v.errs = append(v.errs, &Error{File: v.file, Line: line, Field: field, Problem: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+func (v *validator) id(field, s string) {
+	if err := checkID(s); err != nil {
+		v.fail(field, "", "%v", err)
+	}
+}
+
+// ranges checks the min, max and enum tags of all fields.
+func (v *validator) ranges(value reflect.Value, field string) {
+	switch value.Kind() {
+	case reflect.Slice:
+		for i := range value.Len() {
+			v.ranges(value.Index(i), fmt.Sprintf("%s[%d]", field, i))
+		}
+	case reflect.Struct:
+		for _, k := range keys(value.Type()) {
+			v.limits(k, value.Field(k.index), join(field, k.name))
+		}
+	}
+}
+
+func (v *validator) limits(k key, value reflect.Value, field string) {
+	if value.Kind() == reflect.Pointer {
+		if value.IsNil() {
+			return
+		}
+		value = value.Elem()
+	}
+	if words := k.field.Tag.Get("enum"); words != "" {
+		if known := strings.Split(words, ","); !slices.Contains(known, value.String()) {
+			v.fail(field, didYouMean(value.String(), known), "%q is not known", value.String())
+		}
+		return
+	}
+	if s, ok := value.Interface().(Score); ok {
+		if s.Set && (s.Value < 0 || s.Value > 1) {
+			v.fail(field, "", "%v is out of range: 0 to 1", s.Value)
+		}
+		return
+	}
+	lowest, highest := k.field.Tag.Get("min"), k.field.Tag.Get("max")
+	if lowest == "" {
+		v.ranges(value, field)
+		return
+	}
+	if n := number(value); n < limit(value, lowest) || n > limit(value, highest) {
+		v.fail(field, "", "%v is out of range: %s to %s", value.Interface(), lowest, highest)
+	}
+}
+
+func number(v reflect.Value) float64 {
+	if v.CanInt() {
+		return float64(v.Int())
+	}
+	return v.Float()
+}
+
+// limit reads a tag's bound in the unit of the field's type.
+func limit(v reflect.Value, text string) float64 {
+	var n float64
+	var err error
+	switch v.Interface().(type) {
+	case Duration:
+		var d Duration
+		if text != "0s" {
+			d, err = ParseDuration(text)
+		}
+		n = float64(d)
+	case Bytes:
+		var b Bytes
+		b, err = ParseBytes(text)
+		n = float64(b)
+	default:
+		n, err = strconv.ParseFloat(text, 64)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("configs: bound %q: %v", text, err)) // a wrong tag in this package; every test would hit it
+	}
+	return n
+}
+
+func (v *validator) models(models []Model) {
+	if len(models) == 0 {
+		v.fail("models", "add one with name and path", "is missing: there is nothing to run")
+	}
+	seen := map[string]bool{}
+	for i, m := range models {
+		field := fmt.Sprintf("models[%d]", i)
+		v.name(field, m.Name, seen)
+		if m.Path == "" {
+			v.fail(field+".path", "", "is missing")
+		}
+	}
+}
+
+// name checks an entry's id and that no other has it.
+func (v *validator) name(field, name string, seen map[string]bool) {
+	v.id(field+".name", name)
+	if name != "" && seen[name] {
+		v.fail(field+".name", "", "%q stands twice", name)
+	}
+	seen[name] = true
+}
+
+func (v *validator) cameras(cameras []Camera, models []Model) {
+	if len(cameras) == 0 {
+		v.fail("cameras", "add one with name and source", "is missing: there is nothing to look at")
+	}
+	seen := map[string]bool{}
+	for i, c := range cameras {
+		field := fmt.Sprintf("cameras[%d]", i)
+		v.name(field, c.Name, seen)
+		v.source(field+".source", c.Source)
+		var known []string
+		for _, m := range models {
+			known = append(known, m.Name)
+		}
+		if c.Model != "" && !slices.Contains(known, c.Model) {
+			v.fail(field+".model", didYouMean(c.Model, known), "there is no model %q", c.Model)
+		}
+	}
+}
+
+func (v *validator) source(field, source string) {
+	scheme, rest, ok := strings.Cut(source, ":")
+	switch {
+	case source == "":
+		v.fail(field, "", "is missing")
+	case len(source) > 4096:
+		v.fail(field, "", "is longer than 4096 bytes")
+	case !ok:
+		v.fail(field, "known: "+strings.Join(schemes, ", "), "does not say what kind of source it is")
+	case !slices.Contains(schemes, scheme):
+		v.fail(field, didYouMean(scheme, schemes), "%q is not a kind of source", scheme)
+	case rest == "" && scheme != "pattern":
+		v.fail(field, "", "names nothing after %q", scheme+":")
+	}
+}
+
+func (v *validator) mqtt(m MQTT) {
+	if m.Embedded && !m.Enabled {
+		v.fail("mqtt.embedded", "", "needs mqtt.enabled")
+	}
+	if err := checkLoopback(m.EmbeddedListen); m.Embedded && err != nil {
+		v.fail("mqtt.embedded_listen", "the embedded broker has no passwords; for others, run a broker of your own", "%v", err)
+	}
+	if m.Enabled && !m.Embedded {
+		v.broker(m.Broker)
+	}
+	if m.PasswordFile != "" && m.PasswordCredential != "" {
+		v.fail("mqtt.password_credential", "", "stands beside password_file: give one")
+	}
+	if (m.PasswordFile != "" || m.PasswordCredential != "") && m.Username == "" {
+		v.fail("mqtt.username", "", "is missing: there is a password for it")
+	}
+	if (m.TLS.CertFile == "") != (m.TLS.KeyFile == "") {
+		v.fail("mqtt.tls", "", "has one of cert_file and key_file: give both or none")
+	}
+}
+
+func (v *validator) broker(broker string) {
+	const field = "mqtt.broker"
+	u, err := url.Parse(broker)
+	switch {
+	case err != nil || u.Host == "":
+		v.fail(field, "write it as tcp://host:1883", "is not a broker's address")
+	case !slices.Contains(brokerSchemes, u.Scheme):
+		v.fail(field, didYouMean(u.Scheme, brokerSchemes), "%q is not a broker's scheme", u.Scheme)
+	case u.User != nil:
+		v.fail(field, "use username and password_file", "holds a user or password, which this file is no place for")
+	}
+}
+
+func checkLoopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", addr)
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q is not a loopback address", addr)
+	}
+	return nil
+}

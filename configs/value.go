@@ -1,0 +1,89 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a time span, written as Go writes it: 500ms, 10s, 1h30m.
+type Duration time.Duration
+
+// String is the duration in the form that a file has it.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// ParseDuration reads a duration; a bare number is refused, because people
+// differ on its unit.
+func ParseDuration(s string) (Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err == nil && (s != "0" && d >= 0) {
+		return Duration(d), nil
+	}
+	if _, e := strconv.ParseFloat(s, 64); e == nil && err != nil || s == "0" {
+		return 0, fmt.Errorf("%q lacks a unit (did you mean %q?)", s, s+"s")
+	}
+	if err == nil {
+		return 0, fmt.Errorf("%q is negative", s)
+	}
+	return 0, fmt.Errorf("%q is not a duration such as 500ms, 10s or 1h30m", s)
+}
+
+// Bytes is a size in bytes, written with or without a unit: 65536, 256KiB, 1GB.
+type Bytes int64
+
+var byteUnits = []struct {
+	name string
+	size int64
+}{
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
+}
+
+// String is the size with the largest binary unit that divides it.
+func (b Bytes) String() string {
+	for _, u := range byteUnits[:4] {
+		if b != 0 && int64(b)%u.size == 0 {
+			return strconv.FormatInt(int64(b)/u.size, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// ParseBytes reads a size.
+func ParseBytes(s string) (Bytes, error) {
+	number, size := s, int64(1)
+	for _, u := range byteUnits {
+		if n, ok := strings.CutSuffix(s, u.name); ok {
+			number, size = strings.TrimSpace(n), u.size
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("%q is not a size such as 65536, 256KiB or 1GB", s)
+	case err != nil || n > math.MaxInt64/size:
+		return 0, fmt.Errorf("%q is too large", s)
+	case n < 0:
+		return 0, fmt.Errorf("%q is negative", s)
+	}
+	return Bytes(n * size), nil
+}
+
+// Score is a threshold from 0 to 1 that may be left out. Its zero value is left
+// out; values compare with ==.
+type Score struct {
+	Set   bool
+	Value float64
+}
+
+// Pointer is the value, or nil when it was left out.
+func (s Score) Pointer() *float64 {
+	if !s.Set {
+		return nil
+	}
+	return &s.Value
+}
