@@ -109,7 +109,7 @@ func (a *Agent) start() error {
 	}
 	client, err := a.newClient(a.cfg)
 	if err == nil && a.cfg.MQTT.Embedded {
-		a.broker, err = broker.Listen(broker.Options{Listen: a.cfg.MQTT.EmbeddedListen, Logger: a.log})
+		a.broker, err = listen(a.cfg.MQTT.EmbeddedListen, a.log)
 	}
 	if err != nil {
 		pl.discard()
@@ -128,6 +128,15 @@ func (a *Agent) start() error {
 	a.announce("started")
 	a.notify.ready(a.status())
 	return nil
+}
+
+// listen binds the embedded broker, so that a port in use is known at start.
+func listen(addr string, log *slog.Logger) (*broker.Broker, error) {
+	b, err := broker.New(broker.Options{Listen: addr, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return b, b.Listen()
 }
 
 // loop waits for the end, a failure or a reload.

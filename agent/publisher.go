@@ -53,7 +53,7 @@ func tlsConfig(broker string, t configs.TLS) (*tls.Config, error) {
 	}
 	switch u.Scheme {
 	case "ssl", "tls", "mqtts", "wss":
-		return mqtt.TLSConfig(mqtt.TLSFiles{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile, InsecureSkipVerify: t.InsecureSkipVerify})
+		return mqtt.TLSConfig(mqtt.TLSFiles{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile})
 	}
 	return nil, nil
 }

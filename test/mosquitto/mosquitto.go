@@ -27,6 +27,9 @@ type Config struct {
 	CA, Cert, Key string
 	// WebSocket makes the listener speak MQTT over WebSocket.
 	WebSocket bool
+	// Persistence keeps sessions and their queued messages over a Restart, so
+	// that a subscriber with a session of its own misses nothing.
+	Persistence bool
 }
 
 // Broker is a running Mosquitto. It ends with its test.
@@ -100,6 +103,9 @@ func (b *Broker) configure(cfg Config) {
 	_, port, _ := net.SplitHostPort(b.addr)
 	// As root it changes to another user, who could not read the test's folder.
 	conf := fmt.Sprintf("persistence false\nmax_queued_messages 0\nuser root\nlistener %s 127.0.0.1\n", port)
+	if cfg.Persistence {
+		conf = fmt.Sprintf("persistence true\npersistence_location %s/\nmax_queued_messages 0\nuser root\nlistener %s 127.0.0.1\n", b.dir, port)
+	}
 	if cfg.WebSocket {
 		// Without ipv4 it would listen on every address, and with WebSocket
 		// listeners only, Mosquitto 2.0.11 says that it has none and ends.
