@@ -80,7 +80,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	a := &Agent{
 		opts: opts, log: opts.Log, cfg: cfg, tasks: newTasks(opts.Log),
-		clock: &clockState{synced: sensors.ClockSynced}, notify: &notifier{log: opts.Log},
+		clock: &clockState{}, notify: &notifier{log: opts.Log},
 		started: time.Now(),
 	}
 	a.setLevel()

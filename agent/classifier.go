@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,36 +11,30 @@ import (
 	"strings"
 	"time"
 
+	"github.com/egret-edge/egret/sensors"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/tflite"
 )
 
-// Classifier takes single pictures to predictions with one loaded model, for
-// the command line. It is for one goroutine.
+// Classifier takes pictures to predictions with one loaded model, for the
+// command line. It is for one goroutine.
 type Classifier struct {
 	model  *tflite.Model
 	info   tflite.Info
 	device string
 	seq    uint64
-	scaler pixel.Scaler
-	rgb    []byte
 	out    tflite.Output
 }
 
-// NewClassifier loads and warms the bundle's model. device names this host in
-// the predictions.
+// NewClassifier loads the bundle's model. device names this host in the
+// predictions.
 func NewClassifier(b *tflite.Bundle, opts tflite.Options, device string) (*Classifier, error) {
 	model, err := tflite.Load(b, opts)
 	if err != nil {
 		return nil, err
 	}
-	w, h := model.InputSize()
-	c := &Classifier{model: model, info: model.Info(), device: device, rgb: make([]byte, w*h*3)}
-	if err := model.Predict(c.rgb, &c.out); err != nil {
-		return nil, fmt.Errorf("warm up model %q: %w", b.Name, err)
-	}
-	return c, nil
+	return &Classifier{model: model, info: model.Info(), device: device}, nil
 }
 
 // Info is the loaded model's.
@@ -48,31 +43,96 @@ func (c *Classifier) Info() tflite.Info { return c.info }
 // Close frees the model.
 func (c *Classifier) Close() error { return c.model.Close() }
 
-// Predict runs the model on the bytes of one picture file. The prediction has
-// boot 0 and no clock to trust: it belongs to no running agent.
-func (c *Classifier) Predict(name string, data []byte) (payload.Prediction, error) {
-	start := time.Now()
-	img := pixel.Image{Format: pixel.Sniff(data), Data: data}
+// picture is a decoded one on its way to the model.
+type picture struct {
+	name   string
+	rgb    []byte
+	start  time.Time
+	decode time.Duration
+	err    error
+}
+
+// Each runs the model on pictures in order ("-" reads stdin) and calls done
+// with the prediction or the error of each. The next picture is read and
+// decoded while the model works on the one before, so that all together cost
+// little more than the Invokes. It ends early when ctx does or done fails, with
+// that error.
+func (c *Classifier) Each(ctx context.Context, files []string, stdin io.Reader, done func(file string, p payload.Prediction, err error) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	w, h := c.model.InputSize()
-	if err := c.scaler.RGB(c.rgb, w, h, img); err != nil {
+	free, ready := make(chan []byte, 2), make(chan picture)
+	for range cap(free) {
+		free <- make([]byte, w*h*3)
+	}
+	go func() {
+		defer close(ready)
+		var scaler pixel.Scaler
+		for _, file := range files {
+			var rgb []byte
+			select {
+			case rgb = <-free:
+			case <-ctx.Done():
+				return
+			}
+			p := picture{name: file, rgb: rgb, start: time.Now()}
+			p.err = decodeFile(&scaler, rgb, w, h, file, stdin)
+			p.decode = time.Since(p.start)
+			select {
+			case ready <- p:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for p := range ready {
+		pred, err := c.predict(p)
+		free <- p.rgb
+		if err := done(p.name, pred, err); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func decodeFile(s *pixel.Scaler, rgb []byte, w, h int, file string, stdin io.Reader) error {
+	data, err := readPicture(file, stdin)
+	if err != nil {
+		return err
+	}
+	return s.RGB(rgb, w, h, pixel.Image{Format: pixel.Sniff(data), Data: data})
+}
+
+// predict runs the model on a decoded picture. The prediction has boot 0: it
+// belongs to no running agent.
+func (c *Classifier) predict(pic picture) (payload.Prediction, error) {
+	if pic.err != nil {
+		return payload.Prediction{}, pic.err
+	}
+	start := time.Now()
+	if err := c.model.Predict(pic.rgb, &c.out); err != nil {
 		return payload.Prediction{}, err
 	}
-	decoded := time.Now()
-	if err := c.model.Predict(c.rgb, &c.out); err != nil {
-		return payload.Prediction{}, err
-	}
-	end := time.Now()
+	took := time.Since(start)
 	p := NewPrediction(c.info, c.out.Results)
 	c.seq++
-	p.Device, p.Seq, p.Camera, p.File = c.device, c.seq, "file", name
+	p.Device, p.Seq, p.Camera, p.File = c.device, c.seq, "file", pic.name
 	p.ID = payload.NewID(c.device, 0, c.seq)
-	p.Time, p.Clock = start.UTC(), payload.ClockUnsynced
+	p.Time, p.Clock = pic.start.UTC(), ClockNow()
 	p.Latency = payload.Latency{
-		Decode: decoded.Sub(start).Microseconds(),
+		Decode: pic.decode.Microseconds(),
 		Invoke: c.out.InvokeTime.Microseconds(),
-		Total:  end.Sub(start).Microseconds(),
+		Total:  (pic.decode + took).Microseconds(),
 	}
 	return p, nil
+}
+
+// ClockNow is the kernel's opinion of its clock at this moment.
+func ClockNow() payload.Clock {
+	if ok, err := sensors.ClockSynced(); err == nil && ok {
+		return payload.ClockSynced
+	}
+	return payload.ClockUnsynced
 }
 
 // pictureTypes are the file name endings that count as pictures in a folder.
@@ -110,9 +170,9 @@ func Pictures(path string) ([]string, error) {
 	return out, nil
 }
 
-// ReadPicture reads one picture file, or stdin for "-", within the decoder's
+// readPicture reads one picture file, or stdin for "-", within the decoder's
 // size limit.
-func ReadPicture(path string, stdin io.Reader) ([]byte, error) {
+func readPicture(path string, stdin io.Reader) ([]byte, error) {
 	r := stdin
 	if path != "-" {
 		f, err := os.Open(path)

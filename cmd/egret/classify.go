@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -93,28 +95,23 @@ func classify(cmd *cobra.Command, f classifyFlags, args []string) error {
 	}
 	out := newPredictionWriter(stdout, f)
 	bar := newProgress(stdout, stderr, len(files))
-	var total payload.Latency
-	for _, file := range files {
-		p, err := predictFile(cmd, c, file)
+	start, invokes := time.Now(), time.Duration(0)
+	err = c.Each(cmd.Context(), files, cmd.InOrStdin(), func(file string, p payload.Prediction, err error) error {
 		_ = bar.Add(1) // a bar that cannot be drawn is no reason to stop
 		if err != nil {
 			fmt.Fprintf(stderr, "egret: %s: %v\n", file, err)
 			failed++
-			continue
+			return nil
 		}
-		total.Decode += p.Latency.Decode
-		total.Invoke += p.Latency.Invoke
-		total.Total += p.Latency.Total
-		if err := out.write(p); err != nil {
-			return fmt.Errorf("write result: %w", err)
-		}
+		invokes += time.Duration(p.Latency.Invoke) * time.Microsecond
+		return out.write(p)
+	})
+	took := time.Since(start)
+	if err = errors.Join(err, out.flush()); err != nil {
+		return fmt.Errorf("write results: %w", err)
 	}
-	if err := out.flush(); err != nil {
-		return fmt.Errorf("write result: %w", err)
-	}
-	if n := len(files); n > 1 && isTerminal(stderr) {
-		fmt.Fprintf(stderr, "%d pictures: %.1f ms, of which decode %.1f ms, Invoke %.1f ms\n", n,
-			float64(total.Total)/1000, float64(total.Decode)/1000, float64(total.Invoke)/1000)
+	if n := len(files) - failed; n > 1 {
+		fmt.Fprintf(stderr, "%d pictures in %.3f s, %.2f times their Invokes (%.3f s)\n", n, took.Seconds(), took.Seconds()/invokes.Seconds(), invokes.Seconds())
 	}
 	if failed > 0 {
 		return errSaid
@@ -140,14 +137,6 @@ func (f classifyFlags) options() (tflite.Options, error) {
 		o.Threshold = &f.threshold
 	}
 	return o, nil
-}
-
-func predictFile(cmd *cobra.Command, c *agent.Classifier, file string) (payload.Prediction, error) {
-	data, err := agent.ReadPicture(file, cmd.InOrStdin())
-	if err != nil {
-		return payload.Prediction{}, err
-	}
-	return c.Predict(file, data)
 }
 
 // predictionWriter prints predictions in the chosen form.
