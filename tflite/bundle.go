@@ -55,21 +55,29 @@ func OpenBundle(path string) (*Bundle, error) {
 	}
 	if !info.IsDir() {
 		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-		b := &Bundle{Dir: filepath.Dir(path), Name: name, ModelPath: path}
-		return b, b.load(false)
+		return opened(&Bundle{Dir: filepath.Dir(path), Name: name, ModelPath: path}, false)
 	}
 	dir, err := versionDir(path)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Dir: dir, Name: filepath.Base(dir), ModelPath: filepath.Join(dir, modelFile)}
-	if v, ok := versionNumber(b.Name); ok {
-		b.Version = v
-		if abs, err := filepath.Abs(dir); err == nil {
-			b.Name = filepath.Base(filepath.Dir(abs))
-		}
+	// The name is in the folders' names, which "." and ".." do not tell.
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
 	}
-	return b, b.load(true)
+	b := &Bundle{Dir: dir, Name: filepath.Base(abs), ModelPath: filepath.Join(dir, modelFile)}
+	if v, ok := versionNumber(b.Name); ok {
+		b.Name, b.Version = filepath.Base(filepath.Dir(abs)), v
+	}
+	return opened(b, true)
+}
+
+func opened(b *Bundle, folder bool) (*Bundle, error) {
+	if err := b.load(folder); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // versionDir is path itself when it holds a model, else the highest numbered
@@ -153,6 +161,9 @@ func (b *Bundle) UseLabels(path string) error {
 // Bytes 4 to 7 of a TensorFlow Lite FlatBuffer are its file identifier "TFL3"
 // (tensorflow/lite/schema/schema.fbs).
 func checkModelFile(path string) (digest string, err error) {
+	if !isFile(path) { // opening a pipe would wait for a writer
+		return "", fmt.Errorf("open model: %s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("open model: %w", err)

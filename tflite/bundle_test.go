@@ -102,6 +102,15 @@ var manifestCases = []struct{ name, text, wrong string }{
 	{"std of zero", "input: {mean: [1], std: [0]}\n", "std"},
 	{"not YAML", "{{{", "yaml"},
 	{"wrong type", "task: [1]\n", "line 1"},
+	{"second document", "task: detect\n---\ntask: classify\n", "one YAML document"},
+	{"text after the document", "task: detect\n...\n}{\n", "one YAML document"},
+	{"infinite mean", "input: {mean: [.inf], std: [1]}\n", "mean"},
+	{"infinite std", "input: {mean: [1], std: [.inf]}\n", "std"},
+	{"golden by index", "golden: [{image: a.png, expect: [{index: 0, min_score: 1}]}]\n", ""},
+	{"golden without an image", "golden: [{expect: [{label: a}]}]\n", "golden[0].image"},
+	{"golden that expects nothing", "golden: [{image: a.png}]\n", "golden[0].image and expect"},
+	{"golden with label and index", "golden: [{image: a.png, expect: [{label: a, index: 1}]}]\n", "golden[0].expect[0]"},
+	{"golden score out of range", "golden: [{image: a.png, expect: [{label: a, min_score: 80}]}]\n", "golden[0].expect[0].min_score"},
 }
 
 func TestParseManifest(t *testing.T) {
@@ -161,13 +170,93 @@ func TestOpenBundlePicksTheHighestVersion(t *testing.T) {
 	}
 }
 
-func TestBundleStaysInItsFolder(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{modelFile: "\x1c\x00\x00\x00TFL3", manifestFile: "labels: ../../etc/passwd\n"} {
+// write puts files into a folder.
+func write(t testing.TB, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// noModel passes for a model with all but the native library.
+const noModel = "\x1c\x00\x00\x00TFL3"
+
+func TestOpenBundleInTheWorkingFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "birds", "7")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{modelFile: noModel})
+	t.Chdir(dir)
+	for _, path := range []string{".", "..", "../7/"} {
+		b, err := OpenBundle(path)
+		if err != nil || b.Name != "birds" || b.Version != 7 {
+			t.Errorf("%s is %+v, %v, want birds version 7", path, b, err)
+		}
+	}
+}
+
+func TestOpenBundleKeepsItsLimits(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		size  int64 // of the model; sparse
+		want  string
+	}{
+		{"model", nil, MaxModelBytes + 1, "512 MiB"},
+		{"manifest", map[string]string{manifestFile: strings.Repeat("#", maxManifestBytes+1)}, 0, manifestFile},
+		{"labels", map[string]string{labelsFile: strings.Repeat("a", maxLabelBytes+1)}, 0, labelsFile},
+		{"labels in the archive", map[string]string{modelFile: noModel + string(zipOf(t, map[string]string{"labels.txt": strings.Repeat("a", maxLabelBytes+1)}))}, 0, "too large"},
+		{"labels that the manifest promises", map[string]string{manifestFile: "labels: gone.txt"}, 0, "gone.txt"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, map[string]string{modelFile: noModel})
+			write(t, dir, tt.files)
+			if tt.size > 0 {
+				if err := os.Truncate(filepath.Join(dir, modelFile), tt.size); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b, err := OpenBundle(dir)
+			if err == nil || b != nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v, %v, want one line with %q", b, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestOpenBundleRefusesWhatIsNoFile(t *testing.T) {
+	if _, err := OpenBundle(os.DevNull); err == nil || !strings.Contains(err.Error(), "regular file") {
+		t.Errorf("a device gave %v", err)
+	}
+}
+
+func TestZipLabelsPrefersFilesNamedLabels(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  []string
+	}{
+		{"no text", map[string]string{"metadata.json": "{}"}, nil},
+		{"any text", map[string]string{"classes.txt": "a\nb"}, []string{"a", "b"}},
+		{"labels before others", map[string]string{"a.txt": "x", "LabelMap.TXT": "a\nb", "z.txt": "x"}, []string{"a", "b"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data := zipOf(t, tt.files)
+			got, err := zipLabels(bytes.NewReader(data), int64(len(data)))
+			if err != nil || !slices.Equal(got, tt.want) {
+				t.Errorf("labels %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestBundleStaysInItsFolder(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{modelFile: noModel, manifestFile: "labels: ../../etc/passwd\n"})
 	if _, err := OpenBundle(dir); err == nil || !strings.Contains(err.Error(), "leaves the bundle") {
 		t.Errorf("labels outside of the bundle gave %v", err)
 	}

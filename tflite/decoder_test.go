@@ -20,7 +20,7 @@ func byteView(kind string, scale float64, zero int, data ...byte) tensorView {
 }
 
 func TestClassifierScores(t *testing.T) {
-	nan := float32(math.NaN())
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	for _, tt := range []struct {
 		name   string
 		out    tensorView
@@ -36,6 +36,11 @@ func TestClassifierScores(t *testing.T) {
 		{"quantized logits", byteView("uint8", math.Log(3), 128, 128, 129), "", []Result{{Index: 1, Score: 0.75}, {Index: 0, Score: 0.25}}},
 		{"logits by the manifest", floatView([]int{1, 2}, 0.5, 0.5), "logits", []Result{{Index: 0, Score: 0.5}, {Index: 1, Score: 0.5}}},
 		{"not a number", floatView([]int{1, 2}, nan, 0.6), "", []Result{{Index: 1, Score: 0.6}}},
+		{"infinite is no score", floatView([]int{1, 3}, inf, 0.6, -inf), "", []Result{{Index: 1, Score: 0.6}}},
+		{"infinite among logits", floatView([]int{1, 4}, inf, 5, 5, nan), "", []Result{{Index: 1, Score: 0.5}, {Index: 2, Score: 0.5}}},
+		{"one logit is a sigmoid's", floatView([]int{1, 1}, -float32(math.Log(3))), "", []Result{{Index: 0, Score: 0.25}}},
+		{"probabilities by the manifest", floatView([]int{1, 2}, 1.5, 0.6), "probabilities", []Result{{Index: 0, Score: 1}, {Index: 1, Score: 0.6}}},
+		{"quantized probabilities by the manifest", byteView("uint8", 1./64, 0, 96, 32), "probabilities", []Result{{Index: 0, Score: 1}, {Index: 1, Score: 0.5}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			zero := 0.01
@@ -72,7 +77,7 @@ func infos(views []tensorView) (out []TensorInfo) {
 }
 
 func TestDetector(t *testing.T) {
-	nan := float32(math.NaN())
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	good := []float32{0.1, 0.2, 0.5, 0.6} // ymin, xmin, ymax, xmax
 	box := [4]float32{0.2, 0.1, 0.6, 0.5}
 	two := append(append([]float32{}, good...), good...)
@@ -90,6 +95,9 @@ func TestDetector(t *testing.T) {
 		{"box beyond the frame", detection([]float32{0}, []float32{0.6}, []float32{-1, 0.2, 0.5, 9}, 1), []Result{{Index: 1, Label: "person", Score: 0.6, Box: [4]float32{0.2, 0, 1, 0.5}, HasBox: true}}, ""},
 		{"box inside out", detection([]float32{0}, []float32{0.6}, []float32{0.5, 0.6, 0.1, 0.2}, 1), nil, ""},
 		{"not numbers", detection([]float32{nan, 0}, []float32{0.9, nan}, two, nan), nil, ""},
+		{"infinite score, class and count", detection([]float32{0, inf}, []float32{inf, 0.9}, two, inf), nil, ""},
+		{"infinite box", detection([]float32{0}, []float32{0.9}, []float32{0, 0, inf, 1}, 1), nil, ""},
+		{"negative class", detection([]float32{-1}, []float32{0.9}, good, 1), nil, ""},
 		{"box is no number", detection([]float32{0}, []float32{0.9}, []float32{nan, 0, 1, 1}, 1), nil, ""},
 		{"class without a label", detection([]float32{7}, []float32{0.9}, good, 1), nil, "3 labels"},
 	} {
@@ -139,6 +147,9 @@ func TestOutputsThatAreNone(t *testing.T) {
 	}{
 		{"text model's two outputs", "", []TensorInfo{{Type: "int32"}, {Type: "float32"}}, "2 outputs"},
 		{"integers", "", []TensorInfo{{Type: "int64", Shape: []int{1, 3}}}, "one score per class"},
+		{"quantized without a scale", "", []TensorInfo{{Type: "uint8", Shape: []int{1, 3}}}, "no scale"},
+		{"quantized with a scale that is no number", "", []TensorInfo{{Type: "int8", Shape: []int{1, 3}, Scale: math.NaN()}}, "no scale"},
+		{"more classes than can be", "", []TensorInfo{{Type: "float32", Shape: []int{1, maxLabels + 1}}}, "one score per class"},
 		{"a picture", "", []TensorInfo{{Type: "float32", Shape: []int{1, 257, 257, 21}}}, "one score per class"},
 		{"unknown shape", "", []TensorInfo{{Type: "float32", Shape: []int{1, 0}}}, "one score per class"},
 		{"four that are no detections", "", []TensorInfo{{Type: "float32", Shape: []int{1, 3}}, {Type: "float32", Shape: []int{1, 3}}, {Type: "float32", Shape: []int{1, 3}}, {Type: "float32", Shape: []int{1}}}, "TFLite_Detection_PostProcess"},
@@ -185,6 +196,7 @@ func TestInputTable(t *testing.T) {
 		{"uint8 as it is", TensorInfo{Type: "uint8", Scale: 1. / 128, ZeroPoint: 128}, Normalisation{}, []float32{0, 127, 255}},
 		{"int8 less 128", TensorInfo{Type: "int8", Scale: 1. / 128}, Normalisation{}, []float32{-128, -1, 127}},
 		{"int8 normalised", TensorInfo{Type: "int8", Scale: 1. / 64, ZeroPoint: 3}, Normalisation{Mean: []float64{127}, Std: []float64{128}}, []float32{-61, 3, 67}},
+		{"int8 with a tiny scale", TensorInfo{Type: "int8", Scale: 1e-38}, Normalisation{Mean: []float64{127}, Std: []float64{1e-3}}, []float32{-128, 0, 127}},
 		{"uint8 clamped", TensorInfo{Type: "uint8", Scale: 1. / 64}, Normalisation{Mean: []float64{127}, Std: []float64{8}}, []float32{0, 0, 255}},
 		{"float by default", TensorInfo{Type: "float32"}, Normalisation{}, []float32{-1, -0.003922, 1}},
 		{"float by channel", TensorInfo{Type: "float32"}, Normalisation{Mean: []float64{1, 27, 55}, Std: []float64{1, 10, 100}}, []float32{-1, 10, 2}},
@@ -195,6 +207,55 @@ func TestInputTable(t *testing.T) {
 			for i, want := range tt.want {
 				if got := v.float(i); math.Abs(float64(got-want)) > 1e-4 {
 					t.Errorf("channel %d is %v, want %v", i, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestDetectorWithoutLabelsCallsClassesByNumber(t *testing.T) {
+	v := detection([]float32{1234}, []float32{0.6}, []float32{0.1, 0.2, 0.5, 0.6}, 1)
+	d, _, err := newDecoder(&Bundle{}, infos(v), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := d.decode(v, nil)
+	if err != nil || len(results) != 1 || results[0].Label != "1234" {
+		t.Fatalf("results %+v, %v", results, err)
+	}
+	if n := testing.AllocsPerRun(10, func() { results, _ = d.decode(v, results) }); n != 0 {
+		t.Errorf("%v allocations per decode, want 0", n)
+	}
+}
+
+// TestInputTableShortcuts holds the two ways around the table to the table.
+func TestInputTableShortcuts(t *testing.T) {
+	rgb := make([]byte, 3*257) // every pixel value in every channel, and no multiple of 8
+	for i := range rgb {
+		rgb[i] = byte(i)
+	}
+	for _, tt := range []struct {
+		name  string
+		in    TensorInfo
+		norm  Normalisation
+		plain bool
+	}{
+		{"uint8 copied", TensorInfo{Type: "uint8"}, Normalisation{}, true},
+		{"int8 flipped", TensorInfo{Type: "int8"}, Normalisation{}, true},
+		{"the usual normalisation", TensorInfo{Type: "int8", Scale: 1 / 127.5, ZeroPoint: -1}, Normalisation{Mean: []float64{127.5}, Std: []float64{127.5}}, false},
+		{"normalised to the pixel itself", TensorInfo{Type: "uint8", Scale: 1}, Normalisation{Mean: []float64{0}, Std: []float64{1}}, true},
+		{"another zero point", TensorInfo{Type: "uint8", Scale: 1, ZeroPoint: 1}, Normalisation{Mean: []float64{0}, Std: []float64{1}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			table := newInputTable(tt.in, tt.norm)
+			if table.plain != tt.plain {
+				t.Errorf("shortcut %v, want %v", table.plain, tt.plain)
+			}
+			got := make([]byte, len(rgb))
+			table.fill(got, rgb)
+			for i, p := range rgb {
+				if want := table.bytes[i%3][p]; got[i] != want {
+					t.Fatalf("byte %d is %d, want %d", i, got[i], want)
 				}
 			}
 		})

@@ -36,7 +36,7 @@ type Options struct {
 	// Threshold is the lowest score of a result; nil means the manifest's, or
 	// 0.1 for classification and 0.5 for detection.
 	Threshold *float64
-	Logger    *slog.Logger // nil discards
+	Logger    *slog.Logger // what Load remarks on a model that it takes; nil discards
 }
 
 // Info describes a loaded model.

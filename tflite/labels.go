@@ -101,10 +101,10 @@ func zipLabels(r io.ReaderAt, size int64) ([]string, error) {
 	}
 	var found *zip.File
 	for _, f := range z.File {
-		if path.Ext(f.Name) != ".txt" {
+		if !strings.EqualFold(path.Ext(f.Name), ".txt") {
 			continue
 		}
-		if found == nil || strings.Contains(f.Name, "label") && !strings.Contains(found.Name, "label") {
+		if found == nil || namesLabels(f.Name) && !namesLabels(found.Name) {
 			found = f
 		}
 	}
@@ -124,6 +124,8 @@ func zipLabels(r io.ReaderAt, size int64) ([]string, error) {
 	}
 	return ParseLabels(buf.Bytes())
 }
+
+func namesLabels(file string) bool { return strings.Contains(strings.ToLower(file), "label") }
 
 // background tells whether a first label stands for "no class".
 func background(label string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 
@@ -59,9 +60,11 @@ type Golden struct {
 	Expect []Expect `yaml:"expect"`
 }
 
-// Expect is a result that must be there.
+// Expect is a result that must be there: by its label or, for a model without
+// labels, by its index.
 type Expect struct {
 	Label    string  `yaml:"label"`
+	Index    *int    `yaml:"index"`
 	MinScore float64 `yaml:"min_score"`
 }
 
@@ -93,6 +96,9 @@ func ParseManifest(data []byte) (Manifest, error) {
 	if err := dec.Decode(&m); err != nil && !errors.Is(err, io.EOF) {
 		return m, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // the decoder breaks lines
 	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return m, errors.New("text after the end of the manifest: it is one YAML document")
+	}
 	return m, m.validate()
 }
 
@@ -109,16 +115,40 @@ func (m Manifest) validate() error {
 	case m.LabelOffset != nil && (*m.LabelOffset < -1 || *m.LabelOffset > 1):
 		return fmt.Errorf("label_offset: %d is not from -1 to 1", *m.LabelOffset)
 	}
+	for i, g := range m.Golden {
+		if err := g.validate(); err != nil {
+			return fmt.Errorf("golden[%d].%w", i, err)
+		}
+	}
 	return m.Input.validate()
+}
+
+func (g Golden) validate() error {
+	if g.Image == "" || len(g.Expect) == 0 {
+		return errors.New("image and expect: a golden sample needs both")
+	}
+	for i, e := range g.Expect {
+		if (e.Label == "") == (e.Index == nil) {
+			return fmt.Errorf("expect[%d]: give either label or index", i)
+		}
+		if !(e.MinScore >= 0 && e.MinScore <= 1) {
+			return fmt.Errorf("expect[%d].min_score: %v is not from 0 to 1", i, e.MinScore)
+		}
+	}
+	return nil
 }
 
 func (n Normalisation) validate() error {
 	if len(n.Mean) != len(n.Std) || (len(n.Mean) != 0 && len(n.Mean) != 1 && len(n.Mean) != 3) {
 		return fmt.Errorf("input: %d means and %d stds: give one of each, or three", len(n.Mean), len(n.Std))
 	}
-	for _, s := range n.Std {
-		if !(s > 0) {
-			return fmt.Errorf("input: std %v is not greater than 0", s)
+	// Half floats bound the range: what lies outside is a typing error.
+	for i, s := range n.Std {
+		if !(s > 1e-4 && s < 65504) {
+			return fmt.Errorf("input: std %v is not greater than 0 and below 65504", s)
+		}
+		if !(math.Abs(n.Mean[i]) < 65504) {
+			return fmt.Errorf("input: mean %v is not within ±65504", n.Mean[i])
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -52,14 +54,18 @@ func (m *messages) report(text string, _ any) {
 	m.last = strings.Join(strings.Fields(text), " ")
 }
 
-// reason is the last message, in parentheses, or nothing.
-func (m *messages) reason() string {
+func (m *messages) text() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.last == "" {
-		return ""
+	return m.last
+}
+
+// reason is the last message, in parentheses, or nothing.
+func (m *messages) reason() string {
+	if text := m.text(); text != "" {
+		return " (" + text + ")"
 	}
-	return " (" + m.last + ")"
+	return ""
 }
 
 // Load loads a bundle's model. Errors name the model and say what does not
@@ -76,7 +82,24 @@ func Load(b *Bundle, opts Options) (*Model, error) {
 	if err := m.load(b, opts); err != nil {
 		return nil, errors.Join(fmt.Errorf("load model %s: %w", b.ModelPath, err), m.Close())
 	}
+	if opts.Logger != nil {
+		m.remark(opts.Logger)
+	}
 	return m, nil
+}
+
+// remark logs what is odd about a model that was loaded all the same.
+func (m *Model) remark(log *slog.Logger) {
+	log = log.With("model", m.info.Name, "version", m.info.Version)
+	if cores := runtime.NumCPU(); m.info.Threads > cores {
+		log.Warn("more threads than cores make inference many times slower", "threads", m.info.Threads, "cores", cores)
+	}
+	if m.info.Labels == 0 {
+		log.Warn("the model has no labels: classes are called by their numbers")
+	}
+	if text := m.messages.text(); text != "" {
+		log.Warn("the native library remarks on the model", "message", text)
+	}
 }
 
 func (m *Model) load(b *Bundle, opts Options) error {
@@ -162,7 +185,9 @@ func (m *Model) InputSize() (width, height int) { return m.width, m.height }
 
 // Predict runs the model on packed RGB pixels (InputSize, rows top to bottom,
 // 3 bytes each) and fills in out.
-func (m *Model) Predict(rgb []byte, out *Output) (err error) {
+func (m *Model) Predict(rgb []byte, out *Output) error { return m.predict(rgb, out, m.decoder) }
+
+func (m *Model) predict(rgb []byte, out *Output, dec decoder) (err error) {
 	if m.interpreter == nil {
 		return errors.New("predict: the model is closed")
 	}
@@ -179,7 +204,7 @@ func (m *Model) Predict(rgb []byte, out *Output) (err error) {
 	if err := m.readOutputs(); err != nil {
 		return fmt.Errorf("invoke model %s: %w", m.info.Name, err)
 	}
-	if out.Results, err = m.decoder.decode(m.views, out.Results); err != nil {
+	if out.Results, err = dec.decode(m.views, out.Results); err != nil {
 		return fmt.Errorf("read the results of model %s: %w", m.info.Name, err)
 	}
 	return nil

@@ -20,5 +20,7 @@ func (*Model) InputSize() (width, height int) { return 0, 0 }
 // Predict returns ErrNoInference.
 func (*Model) Predict([]byte, *Output) error { return ErrNoInference }
 
+func (*Model) predict([]byte, *Output, decoder) error { return ErrNoInference }
+
 // Close does nothing.
 func (*Model) Close() error { return nil }

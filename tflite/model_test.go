@@ -5,8 +5,10 @@ package tflite
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -125,9 +127,18 @@ func TestGolden(t *testing.T) {
 		if n, err := RunGolden(m, b); err != nil || n != 1 {
 			t.Errorf("%s: %d golden samples right, %v", name, n, err)
 		}
+		one := 1.0
+		picky := load(t, b, Options{TopK: 1, Threshold: &one})
+		if _, err := RunGolden(picky, b); err != nil {
+			t.Errorf("%s: a user's own threshold fails the golden samples: %v", name, err)
+		}
 		b.Manifest.Golden[0].Expect = []Expect{{Label: "unicorn", MinScore: 0.1}}
 		if _, err := RunGolden(m, b); err == nil || !strings.Contains(err.Error(), "unicorn") {
 			t.Errorf("%s: a sample that the model gets wrong gave %v", name, err)
+		}
+		b.Manifest.Golden[0].Expect = []Expect{{Index: new(9999), MinScore: 0.1}}
+		if _, err := RunGolden(m, b); err == nil || !strings.Contains(err.Error(), "class 9999") {
+			t.Errorf("%s: a class that is not there gave %v", name, err)
 		}
 		b.Manifest.Golden[0].Image = "../../../samples/classify/peacock.png"
 		if _, err := RunGolden(m, b); err == nil || !strings.Contains(err.Error(), "leaves the bundle") {
@@ -136,16 +147,26 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+func TestGoldenByIndex(t *testing.T) {
+	b := bundle(t, mobilenet)
+	b.Manifest.Golden[0].Expect = []Expect{{Index: new(85), MinScore: 0.9}}
+	if n, err := RunGolden(load(t, b, Options{}), b); err != nil || n != 1 {
+		t.Errorf("%d golden samples right, %v", n, err)
+	}
+}
+
+// TestPredictAllocatesNothing begins with a picture without results, so that
+// the first call cannot make room by chance.
 func TestPredictAllocatesNothing(t *testing.T) {
-	for _, name := range []string{mobilenet, ssd} {
+	pictures := map[string]string{mobilenet: "../samples/classify/peacock.png", ssd: "../samples/detect/example.jpg"}
+	for name, picture := range pictures {
 		m := load(t, bundle(t, name), Options{})
 		w, h := m.InputSize()
-		rgb := make([]byte, w*h*3)
 		var out Output
-		if err := m.Predict(rgb, &out); err != nil {
+		if err := m.Predict(make([]byte, w*h*3), &out); err != nil {
 			t.Fatal(err)
 		}
-		out.Results = make([]Result, 0, 100)
+		rgb := pixels(t, m, picture)
 		if n := testing.AllocsPerRun(3, func() {
 			if err := m.Predict(rgb, &out); err != nil {
 				t.Error(err)
@@ -192,7 +213,10 @@ func TestBadModels(t *testing.T) {
 		{"empty", nil, "TFL3"},
 		{"html", []byte("<!DOCTYPE html><html>not found</html>"), "TFL3"},
 		{"header only", good[:8], "damaged"},
-		{"truncated", good[:len(good)/2], "damaged"},
+		{"truncated in the header", good[:12], "damaged"},
+		{"truncated in the root table", good[:60], "damaged"},
+		{"truncated in the middle", good[:len(good)/2], "damaged"},
+		{"truncated by a byte", good[:len(good)-1], "damaged"},
 		{"identifier then zeros", append(append([]byte{}, good[:8]...), make([]byte, 4096)...), "interpreter"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -242,6 +266,32 @@ func TestDetectorLabelsThatDoNotFit(t *testing.T) {
 	err := m.Predict(pixels(t, m, "../samples/detect/example.jpg"), &out)
 	if err == nil || !strings.Contains(err.Error(), "there are 2 labels") {
 		t.Errorf("two labels for 90 classes gave %v", err)
+	}
+}
+
+// TestRemarks: what is odd about a model that runs all the same is logged once.
+func TestRemarks(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		labels  bool
+		threads int
+		want    string
+	}{
+		{"nothing odd", true, 1, ""},
+		{"no labels", false, 1, "no labels"},
+		{"threads beyond the cores", true, runtime.NumCPU() + 1, "more threads than cores"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := bundle(t, mobilenet)
+			if !tt.labels {
+				b.Labels = nil
+			}
+			var logged bytes.Buffer
+			load(t, b, Options{Threads: tt.threads, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+			if got := logged.String(); !strings.Contains(got, tt.want) || (tt.want == "") != (got == "") || strings.Count(got, "\n") > 1 {
+				t.Errorf("logged %q, want one line with %q", got, tt.want)
+			}
+		})
 	}
 }
 
