@@ -21,6 +21,7 @@ import (
 	"github.com/egret-edge/egret/sync/mqtt/broker"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/tflite"
 )
 
 // Options are what the daemon is started with.
@@ -74,6 +75,9 @@ const (
 // nothing works without. Before it returns, all parts have ended in order and
 // what was not acknowledged is on disk.
 func Run(ctx context.Context, opts Options) error {
+	if tflite.Version() == "" {
+		return tflite.ErrNoInference
+	}
 	cfg, err := configs.Load(opts.ConfigPath)
 	if err != nil {
 		return err
@@ -169,6 +173,8 @@ func (a *Agent) shutdown() {
 		if err := a.box.Close(); err != nil {
 			a.log.Error("close outbox", "error", err)
 		}
+	}
+	if a.outboxTask != nil { // it had started
 		acc := a.account()
 		a.log.Info("stopped", "produced", acc.Produced, "acknowledged", acc.Acknowledged, "stored", acc.Stored, "held", acc.Held, "dropped", sum(acc.Dropped))
 	}
