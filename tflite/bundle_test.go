@@ -69,7 +69,9 @@ func TestParseLabels(t *testing.T) {
 
 func FuzzParseLabels(f *testing.F) {
 	for _, tt := range labelCases {
-		f.Add([]byte(tt.text))
+		if len(tt.text) < 1<<10 { // mutating a long one takes all the time
+			f.Add([]byte(tt.text))
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		labels, err := ParseLabels(data)
