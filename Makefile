@@ -45,7 +45,7 @@ build: deps ## build bin/egret
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
 
 run: build ## run the demo: two folders of pictures, two models, a broker on 127.0.0.1:1883
-	@exec bin/egret run --config $(CONFIG)
+	@exec bin/egret run --config $(CONFIG) --print
 
 test: ## run every test (installs Mosquitto if it is missing)
 	@DEPS_TEST=1 build/deps.sh
