@@ -54,7 +54,7 @@ func (c *command) Run(ctx context.Context, emit func(*Frame)) error {
 	}
 	readErr := readStream(ctx, out, emit)
 	cancelled := ctx.Err()
-	if !errors.Is(readErr, io.EOF) {
+	if !errors.Is(readErr, io.EOF) && !errors.Is(readErr, io.ErrUnexpectedEOF) {
 		cancel() // the stream is unusable, the program need not go on
 	}
 	exit := <-ended

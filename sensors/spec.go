@@ -61,6 +61,8 @@ func Open(spec string, opts Options) (Source, error) {
 		src, err = openHTTP(spec, opts)
 	case scheme == "pattern":
 		src, err = openPattern(rest)
+	case scheme == "rtsp", scheme == "rtsps":
+		err = fmt.Errorf("unknown scheme %q: let a program read it, as in command:ffmpeg -nostdin -i rtsp://… -f mjpeg -", scheme)
 	default:
 		err = fmt.Errorf("unknown scheme %q: %s", scheme, suggest(scheme, schemes))
 	}
