@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,22 +86,22 @@ func TestSupervisorEndsASilentSource(t *testing.T) {
 func TestSupervisorNeverRunsTwoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		running, runs := 0, 0
+		var running, runs atomic.Int32
 		s := &Supervisor{StallTimeout: time.Second, Source: &fakeSource{
 			func(context.Context, func(*Frame)) error {
-				if runs++; runs == 2 {
+				if runs.Add(1) == 2 {
 					return ErrEnd
 				}
-				if running++; running > 1 {
+				if running.Add(1) > 1 {
 					t.Error("two runs at once")
 				}
 				<-release // deaf to its context
-				running--
+				running.Add(-1)
 				return nil
 			}}}
 		time.AfterFunc(time.Hour, func() {
-			if st := s.Stats(); st.State != Waiting || runs != 1 || !strings.Contains(st.LastError, "does not stop") {
-				t.Errorf("after an hour: %+v, %d runs", st, runs)
+			if st := s.Stats(); st.State != Waiting || runs.Load() != 1 || !strings.Contains(st.LastError, "does not stop") {
+				t.Errorf("after an hour: %+v, %d runs", st, runs.Load())
 			}
 			close(release)
 		})
