@@ -61,7 +61,7 @@ lint: deps ## gofmt, go vet, staticcheck, shellcheck (if there), the units
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	CGO_ENABLED=0 $(GO) vet ./cmd/egret
-	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh' .ci/run); else echo 'lint: shellcheck is not installed: shell scripts were not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(git ls-files '*.sh' .ci/run); else echo 'lint: shellcheck is not installed: shell scripts were not checked'; fi
 	@systemd/verify.sh
 
 vuln: ## look for known vulnerabilities (asks the Go vulnerability database)
@@ -89,7 +89,8 @@ install: build ## install under DESTDIR: program, library, configuration, units,
 	install -m 644 systemd/egret.service $(DESTDIR)$(UNITDIR)/
 	install -m 644 systemd/egret.sysusers $(DESTDIR)/usr/lib/sysusers.d/egret.conf
 	install -m 644 systemd/egret.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/egret.conf
-	for m in models/*/*/; do d=$(DESTDIR)$(PREFIX)/share/egret/$$m; install -d "$$d" && install -m 644 "$$m"* "$$d" || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/egret
+	cp -R models $(DESTDIR)$(PREFIX)/share/egret/
 
 uninstall: ## remove what install put there; configuration and state stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/egret $(DESTDIR)$(UNITDIR)/egret.service $(DESTDIR)/usr/lib/sysusers.d/egret.conf $(DESTDIR)/usr/lib/tmpfiles.d/egret.conf
