@@ -68,17 +68,20 @@ func TestSupervisorEndsASilentSource(t *testing.T) {
 				return ctx.Err()
 			}}}
 		got := 0
-		var during Stats
+		var during atomic.Pointer[Stats]
 		err := s.Run(t.Context(), func(*Frame) {
 			if got++; got == 5 {
-				time.AfterFunc(3100*time.Millisecond, func() { during = s.Stats() })
+				time.AfterFunc(3100*time.Millisecond, func() {
+					st := s.Stats()
+					during.Store(&st)
+				})
 			}
 		})
 		if !errors.Is(err, ErrEnd) || got != 10 || s.Stats().Restarts != 1 {
 			t.Errorf("Run = %v after %d frames, %+v; want ErrEnd, 10, one restart", err, got, s.Stats())
 		}
-		if during.State != Waiting || during.LastError != "no frame for 3s" {
-			t.Errorf("after the stall: %+v", during)
+		if st := during.Load(); st == nil || st.State != Waiting || st.LastError != "no frame for 3s" {
+			t.Errorf("after the stall: %+v", st)
 		}
 	})
 }
