@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"sync/payload":     {},
 	"tflite":           {"sensors/pixel"},
 	"test/mosquitto":   {},
-	"test/rig/frame":   {},
+	"test/rig/frame":   {"sensors/pixel"},
 	"test/rig/uvcsim":  {},
 	"test/rooms":       {},
 	"test/spine":       {"*"},
