@@ -45,7 +45,9 @@ build: deps ## build bin/egret
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
 
 run: build ## run the demo: two folders of pictures, two models, a broker on 127.0.0.1:1883
-	@exec bin/egret run --config $(CONFIG) --print
+	@# On a terminal, in a process group of its own: Ctrl-C is then for egret
+	@# alone, which ends in order, and make reports its exit code.
+	@if [ -t 0 ]; then set -m; fi; bin/egret run --config $(CONFIG) --print
 
 test: ## run every test (installs Mosquitto if it is missing)
 	@DEPS_TEST=1 build/deps.sh

@@ -125,7 +125,7 @@ check "the outbox is empty" sh -c 'egret outbox stat | grep "^stored *0 "'
 
 # ---- a camera that only has YUYV
 modprobe vivid 2>/dev/null
-vivid=$(grep -l vivid /sys/class/video4linux/*/name | head -n 1)
+vivid=$(grep -l 'vivid.*vid-cap' /sys/class/video4linux/video*/name | head -n 1)
 check "vivid offers a camera" test -n "$vivid"
 by_id=/dev/$(basename "$(dirname "$vivid")")
 config yuyv
