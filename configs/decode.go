@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/egret-edge/egret/internal/spelling"
 )
 
 // decoder fills Go values from YAML nodes, strictly: it knows the line of
@@ -75,7 +77,7 @@ func (d *decoder) decodeStruct(n *yaml.Node, v reflect.Value, field string) {
 		index := indexOf(known, key.Value)
 		switch line, twice := seen[key.Value]; {
 		case index < 0:
-			d.fail(key, path, didYouMean(key.Value, names(known)), "unknown key")
+			d.fail(key, path, spelling.Hint(key.Value, names(known)), "unknown key")
 		case twice:
 			d.fail(key, path, "", "stands twice, first in line %d", line)
 		default:

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/egret-edge/egret/internal/spelling"
 )
 
 // schemes are the kinds of sources; sensors.Open knows what follows the colon.
@@ -86,7 +88,7 @@ func (v *validator) limits(k key, value reflect.Value, field string) {
 	}
 	if words := k.field.Tag.Get("enum"); words != "" {
 		if known := strings.Split(words, ","); !slices.Contains(known, value.String()) {
-			v.fail(field, didYouMean(value.String(), known), "%q is not known", value.String())
+			v.fail(field, spelling.Hint(value.String(), known), "%q is not known", value.String())
 		}
 		return
 	}
@@ -174,7 +176,7 @@ func (v *validator) cameras(cameras []Camera, models []Model) {
 			known = append(known, m.Name)
 		}
 		if c.Model != "" && !slices.Contains(known, c.Model) {
-			v.fail(field+".model", didYouMean(c.Model, known), "there is no model %q", c.Model)
+			v.fail(field+".model", spelling.Hint(c.Model, known), "there is no model %q", c.Model)
 		}
 	}
 }
@@ -189,7 +191,7 @@ func (v *validator) source(field, source string) {
 	case !ok:
 		v.fail(field, "known: "+strings.Join(schemes, ", "), "does not say what kind of source it is")
 	case !slices.Contains(schemes, scheme):
-		v.fail(field, didYouMean(scheme, schemes), "%q is not a kind of source", scheme)
+		v.fail(field, spelling.Hint(scheme, schemes), "%q is not a kind of source", scheme)
 	case rest == "" && scheme != "pattern":
 		v.fail(field, "", "names nothing after %q", scheme+":")
 	}
@@ -223,7 +225,7 @@ func (v *validator) broker(broker string) {
 	case err != nil || u.Host == "":
 		v.fail(field, "write it as tcp://host:1883", "is not a broker's address")
 	case !slices.Contains(brokerSchemes, u.Scheme):
-		v.fail(field, didYouMean(u.Scheme, brokerSchemes), "%q is not a broker's scheme", u.Scheme)
+		v.fail(field, spelling.Hint(u.Scheme, brokerSchemes), "%q is not a broker's scheme", u.Scheme)
 	case u.User != nil:
 		v.fail(field, "use username and password_file", "holds a user or password, which this file is no place for")
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/egret-edge/egret/internal/spelling"
 	"github.com/egret-edge/egret/sensors/pixel"
 )
 
@@ -43,7 +44,7 @@ func openCamera(rest string, opts Options) (Source, error) {
 	case "yuyv":
 		c.format = pixel.YUYV
 	default:
-		return nil, fmt.Errorf("format is %q: %s", f, suggest(f, []string{"mjpeg", "yuyv"}))
+		return nil, fmt.Errorf("format is %q: %s", f, spelling.Hint(f, []string{"mjpeg", "yuyv"}))
 	}
 	return c, nil
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/egret-edge/egret/internal/spelling"
 )
 
 // Options are what every source may need. The zero value is ready.
@@ -64,7 +66,7 @@ func Open(spec string, opts Options) (Source, error) {
 	case scheme == "rtsp", scheme == "rtsps":
 		err = fmt.Errorf("unknown scheme %q: let a program read it, as in command:ffmpeg -nostdin -i rtsp://… -f mjpeg -", scheme)
 	default:
-		err = fmt.Errorf("unknown scheme %q: %s", scheme, suggest(scheme, schemes))
+		err = fmt.Errorf("unknown scheme %q: %s", scheme, spelling.Hint(scheme, schemes))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("source %q: %w", Redact(spec), err)
@@ -135,7 +137,7 @@ func parseParams(raw string, known ...string) (params, error) {
 	slices.Sort(keys)
 	for _, k := range keys {
 		if !slices.Contains(known, k) {
-			return params{}, fmt.Errorf("unknown key %q: %s", k, suggest(k, known))
+			return params{}, fmt.Errorf("unknown key %q: %s", k, spelling.Hint(k, known))
 		}
 		if len(v[k]) > 1 {
 			return params{}, fmt.Errorf("key %q is given %d times", k, len(v[k]))
@@ -174,40 +176,4 @@ func interval(fps float64) time.Duration {
 		return 0
 	}
 	return time.Duration(float64(time.Second) / fps)
-}
-
-// suggest is the nearest known word when there is one, else all of them.
-func suggest(word string, known []string) string {
-	best, dist := "", 3
-	for _, k := range known {
-		if d := distance(word, k); d < dist {
-			best, dist = k, d
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
-	}
-	return "known are " + strings.Join(known, ", ")
-}
-
-// distance is Levenshtein's, of words cut to 32 bytes.
-func distance(a, b string) int {
-	a, b = a[:min(len(a), 32)], b[:min(len(b), 32)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
