@@ -78,7 +78,7 @@ func Run(ctx context.Context, opts Options) error {
 	if tflite.Version() == "" {
 		return tflite.ErrNoInference
 	}
-	cfg, err := configs.Load(opts.ConfigPath)
+	cfg, err := LoadConfig(opts.ConfigPath)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (a *Agent) reload() {
 }
 
 func (a *Agent) tryReload() error {
-	cfg, err := configs.Load(a.opts.ConfigPath)
+	cfg, err := LoadConfig(a.opts.ConfigPath)
 	if err != nil {
 		return err
 	}

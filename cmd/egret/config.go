@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/egret-edge/egret/agent"
 	"github.com/egret-edge/egret/configs"
 )
 
@@ -28,7 +29,7 @@ func newConfigCheck() *cobra.Command {
 		RunE: work(func(cmd *cobra.Command, args []string) error {
 			var all configs.Errors
 			for _, path := range args {
-				_, err := configs.Load(path)
+				_, err := agent.LoadConfig(path)
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", path)
 					continue

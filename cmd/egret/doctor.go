@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/egret-edge/egret/agent"
-	"github.com/egret-edge/egret/configs"
 )
 
 func newDoctor() *cobra.Command {
@@ -23,7 +22,7 @@ folder can be written and the clock is set. Exit code 1 if any check fails.`,
 		Example: "  egret doctor --config /etc/egret/egret.yaml",
 		Args:    cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := configs.Load(path)
+			cfg, err := agent.LoadConfig(path)
 			if err != nil {
 				return err
 			}

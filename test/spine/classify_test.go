@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +109,7 @@ func TestClassifyForms(t *testing.T) {
 func TestWrongUse(t *testing.T) {
 	peacock := filepath.Join(root, "samples/classify/peacock.png")
 	model := filepath.Join(root, "models", classifier)
+	wrongSource := newConfig(t, strings.Replace(offline, "fps=10", "fsp=10", 1)).path
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -123,6 +126,8 @@ func TestWrongUse(t *testing.T) {
 		{"top-k out of range", []string{"classify", "--top-k", "0", peacock}, "", 2, "--top-k"},
 		{"threshold out of range", []string{"classify", "--threshold", "2", peacock}, "", 2, "--threshold"},
 		{"unknown delegate", []string{"classify", "--model", model, "--delegate", "warp", peacock}, "", 1, "warp"},
+		{"unknown key of a source", []string{"config", "check", wrongSource}, "", 2, "cameras[0].source"},
+		{"no label", []string{"model", "info", "none.tflite"}, "", 1, "none.tflite"},
 		{"missing configuration", []string{"run", "--config", "none.yaml"}, "", 2, "none.yaml"},
 		{"no outbox", []string{"outbox", "stat", "--state-dir", t.TempDir()}, "", 1, "outbox"},
 	} {
@@ -132,5 +137,61 @@ func TestWrongUse(t *testing.T) {
 				t.Errorf("exit code %d, want %d; want one line with %q, got %q", code, tt.code, tt.says, errs)
 			}
 		})
+	}
+}
+
+// TestLook are the commands that only show something.
+func TestLook(t *testing.T) {
+	c := newConfig(t, offline)
+	model := filepath.Join(root, "models", classifier)
+	for _, tt := range []struct {
+		name string
+		args []string
+		says []string
+	}{
+		{"help", []string{"--help"}, []string{"classify", "doctor", "Exit codes"}},
+		{"version", []string{"version"}, []string{"egret ", "TensorFlow Lite ", "go1."}},
+		{"config check", []string{"config", "check", c.path}, []string{": ok"}},
+		{"config print", []string{"config", "print", "--config", c.path}, []string{"flush_interval: 100ms", "fleet: default"}},
+		{"config schema", []string{"config", "schema"}, []string{"$schema", "stall_timeout"}},
+		{"model info", []string{"model", "info", model}, []string{"uint8 [1 224 224 3]", "labels    1001", "sha256:"}},
+		{"model info as JSON", []string{"model", "info", "--json", model}, []string{`"task": "classify"`}},
+		{"completion", []string{"completion", "bash"}, []string{"__start_egret"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out, errs, code := egret(t, nil, tt.args...)
+			if code != 0 || errs != "" {
+				t.Errorf("exit code %d: %s", code, errs)
+			}
+			for _, word := range tt.says {
+				if !strings.Contains(out, word) {
+					t.Errorf("does not say %q:\n%s", word, out)
+				}
+			}
+		})
+	}
+}
+
+// TestDoctor: every check has its line; a broker that is not there fails one,
+// and the exit code says so.
+func TestDoctor(t *testing.T) {
+	c := newConfig(t, strings.Replace(offline, "enabled: false", fmt.Sprintf("broker: \"tcp://127.0.0.1:%d\"", freePort(t)), 1))
+	out, _, code := egret(t, nil, "doctor", "--json", "--config", c.path)
+	verdicts := map[string]bool{}
+	for line := range strings.Lines(out) {
+		var v struct {
+			Name   string
+			OK     bool
+			Detail string
+		}
+		if err := json.Unmarshal([]byte(line), &v); err != nil || v.Detail == "" {
+			t.Errorf("%v in %q", err, line)
+		}
+		verdicts[v.Name] = v.OK
+	}
+	delete(verdicts, "clock") // this host's own
+	want := map[string]bool{"model classifier": true, "camera cam": true, "broker": false, "disk": true}
+	if code != 1 || !maps.Equal(verdicts, want) {
+		t.Errorf("exit code %d, verdicts %v, want 1 and %v", code, verdicts, want)
 	}
 }

@@ -23,6 +23,9 @@ import (
 // program is the built egret; root is the repository's.
 var program, root string
 
+// buildFlags are what the program is built with.
+var buildFlags []string
+
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "egret-spine-")
@@ -36,7 +39,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		build := exec.Command("go", "build", "-o", program, "./cmd/egret")
+		build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", program, "./cmd/egret")...)
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build egret: %v\n%s", err, out)

@@ -1,0 +1,93 @@
+package payload
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func examples() map[string]any {
+	at := time.Date(2026, 11, 20, 10, 0, 0, 123e6, time.UTC)
+	temperature, throttled, memory := 51.5, false, uint64(1<<30)
+	p := Prediction{
+		ID: NewID("cam-7", 42, 1093), Device: "cam-7", Boot: 42, Seq: 1093, Camera: "front", Time: at, Clock: ClockSynced,
+		Model: Model{Name: "mobilenet_v1", Version: 3, Digest: "sha256:" + strings.Repeat("0", 64)}, Delegate: "xnnpack",
+		Task: Classify, Results: []Result{{Index: 653, Label: "military uniform", Score: 0.83}},
+		Latency: Latency{Wait: 90, Decode: 900, Invoke: 7200, Total: 8300},
+	}
+	d := p
+	d.Task, d.File = Detect, "street/1.jpg"
+	d.Results = []Result{{Index: 1, Label: "person", Score: 0.75, Box: &[4]float32{0, 0.25, 0.5, 1}}}
+	none := p
+	none.Results = []Result{}
+	return map[string]any{
+		"classify": p, "detect": d, "nothing": none,
+		"online": Status{State: Online, Device: "cam-7", Boot: 42, Version: "1.0.0", Since: &at},
+		"lost":   Status{State: Offline, Reason: "lost", Device: "cam-7", Boot: 42, Version: "1.0.0"},
+		"telemetry": Telemetry{
+			Device: "cam-7", Boot: 42, Time: at, Clock: ClockUnsynced, Uptime: 3600.5,
+			Cameras: map[string]CameraTelemetry{"front": {State: "running", Captured: 100, Predicted: 90, Dropped: 9, Failed: 1, FPS: 14.9}},
+			Models:  map[string]ModelTelemetry{"objects": {Version: 3, Delegate: "cpu", Threads: 1, InvokeUsP50: 7200, InvokeUsP95: 7900}},
+			Account: Account{Produced: 90, Acknowledged: 80, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
+			Host:    HostTelemetry{TemperatureC: &temperature, Throttled: &throttled, MemTotal: &memory},
+		},
+	}
+}
+
+// TestContract: the JSON is what others build on, byte for byte.
+func TestContract(t *testing.T) {
+	for name, v := range examples() {
+		t.Run(name, func(t *testing.T) {
+			got, err := json.MarshalIndent(v, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, '\n')
+			path := filepath.Join("testdata", name+".json")
+			if *update {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestTopics(t *testing.T) {
+	topics := Topics{Fleet: "default", Device: "cam-7"}
+	for got, want := range map[string]string{
+		topics.Status():        "egret/v1/default/dev/cam-7/status",
+		topics.Predictions():   "egret/v1/default/dev/cam-7/predictions",
+		topics.Camera("front"): "egret/v1/default/dev/cam-7/cameras/front",
+		topics.Telemetry():     "egret/v1/default/dev/cam-7/telemetry",
+	} {
+		if got != want || strings.Count(got, "/") > 7 {
+			t.Errorf("topic %s, want %s with at most seven slashes", got, want)
+		}
+	}
+}
+
+func TestValidID(t *testing.T) {
+	for id, want := range map[string]bool{
+		"cam-7": true, "A_b": true, strings.Repeat("x", 64): true,
+		"": false, "a/b": false, "a+": false, "#": false, "a b": false, "ä": false, "$SYS": false, strings.Repeat("x", 65): false, "a\n": false,
+	} {
+		if ValidID(id) != want {
+			t.Errorf("ValidID(%q) is %v", id, !want)
+		}
+	}
+}
