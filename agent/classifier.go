@@ -118,7 +118,7 @@ func (c *Classifier) predict(pic picture) (payload.Prediction, error) {
 	c.seq++
 	p.Device, p.Seq, p.Camera, p.File = c.device, c.seq, "file", pic.name
 	p.ID = payload.NewID(c.device, 0, c.seq)
-	p.Time, p.Clock = pic.start.UTC(), ClockNow()
+	p.Time, p.Clock = stamp(pic.start), ClockNow()
 	p.Latency = payload.Latency{
 		Decode: pic.decode.Microseconds(),
 		Invoke: c.out.InvokeTime.Microseconds(),

@@ -129,7 +129,7 @@ func (w *worker) predict(c *camera) error {
 	w.invokes.add(w.out.InvokeTime)
 	p := NewPrediction(w.info, w.out.Results)
 	p.Camera, p.File = c.name, f.Name
-	p.Time, p.Clock = f.Time.UTC(), w.clock()
+	p.Time, p.Clock = stamp(f.Time), w.clock()
 	p.Latency = payload.Latency{
 		Wait:   max(0, start.Sub(f.Time).Microseconds()),
 		Decode: decoded.Sub(start).Microseconds(),
@@ -142,6 +142,10 @@ func (w *worker) predict(c *camera) error {
 	c.predicted.Add(1)
 	return nil
 }
+
+// stamp is a capture time as predictions carry it: UTC, to the millisecond,
+// which is finer than any camera's clock.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // serve replaces the cameras that the worker serves.
 func (w *worker) serve(cameras []*camera) {

@@ -188,6 +188,9 @@ func kindName(n *yaml.Node) string {
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
 	}
+	if text := []rune(n.Value); len(text) > 40 { // whole files have been given
+		return strconv.Quote(string(text[:40])) + "…"
+	}
 	return strconv.Quote(n.Value)
 }
 

@@ -51,7 +51,7 @@ type Bundle struct {
 func OpenBundle(path string) (*Bundle, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("open model: %w", err)
+		return nil, fmt.Errorf("open model: %w: give a bundle's folder or a .tflite file", err)
 	}
 	if !info.IsDir() {
 		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -168,8 +169,10 @@ func newPredictionWriter(w io.Writer, f classifyFlags) predictionWriter {
 			func() error { cw.Flush(); return header },
 		}
 	}
-	fmt.Fprintf(w, "%-28s  %-24s  %5s  %-25s  %s\n", "PICTURE", "LABEL", "SCORE", "BOX x0 y0 x1 y1", "INVOKE")
-	return predictionWriter{func(p payload.Prediction) error { return writeRows(w, p) }, nothing}
+	header := sync.OnceFunc(func() {
+		fmt.Fprintf(w, "%-28s  %-24s  %5s  %-25s  %s\n", "PICTURE", "LABEL", "SCORE", "BOX x0 y0 x1 y1", "INVOKE")
+	})
+	return predictionWriter{func(p payload.Prediction) error { header(); return writeRows(w, p) }, nothing}
 }
 
 func csvRow(p payload.Prediction, r payload.Result) []string {

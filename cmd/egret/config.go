@@ -13,8 +13,8 @@ func newConfig() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check, print or describe the configuration",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  knownCommand,
+		RunE:  showHelp,
 	}
 	cmd.AddCommand(newConfigCheck(), newConfigPrint(), newConfigSchema())
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/internal/spelling"
 	"github.com/egret-edge/egret/tflite"
 )
 
@@ -59,12 +60,29 @@ Exit codes: 0 done; 1 failed at run time; 2 wrong usage or configuration;
   egret doctor --config /etc/egret/egret.yaml`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          knownCommand,
+		RunE:          showHelp,
 	}
 	root.AddCommand(newRun(), newClassify(), newConfig(), newModel(), newOutbox(), newDoctor(), newVersion())
 	return root
 }
+
+// knownCommand is for commands that only hold others: whatever word is left over
+// names none of them.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			known = append(known, c.Name())
+		}
+	}
+	return fmt.Errorf("unknown command %q for %q: %s", args[0], cmd.CommandPath(), spelling.Hint(args[0], known))
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // errSaid ends the program with exit code 1 and no further words: the command
 // has already said what failed.

@@ -19,8 +19,8 @@ func newOutbox() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
 		Short: "Look at the predictions that wait on this device (while the agent is stopped)",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  knownCommand,
+		RunE:  showHelp,
 	}
 	cmd.AddCommand(newOutboxStat(), newOutboxExport())
 	return cmd

@@ -95,9 +95,15 @@ func (c *Client) attempt(ctx context.Context, watch *outage) (up time.Duration, 
 	return max(time.Since(began), 1), err
 }
 
+// refused is the plain reason of a failed attempt: the broker's own, or the
+// network's without the words that paho puts before it.
 func refused(token paho.Token, err error) error {
 	if t, ok := token.(*paho.ConnectToken); ok && refusals[t.ReturnCode()] != "" {
 		return refusedError{code: t.ReturnCode()}
+	}
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network
 	}
 	return err
 }
