@@ -22,13 +22,10 @@ import (
 // ErrNoInference is Load's answer in a program built without cgo.
 var ErrNoInference = errors.New("this egret was built without inference (CGO_ENABLED=0): use a build made by make build")
 
-// ErrDelegate marks a delegate that is not known.
-var ErrDelegate = errors.New("unknown delegate")
-
 // Options are how a model is loaded. The zero value runs on the CPU with one
 // thread and the bundle's own top-k and threshold.
 type Options struct {
-	Delegate string // "" and "cpu" are the CPU's built-in kernels
+	Delegate string // see ParseDelegate; "" is the CPU
 	Threads  int    // zero means 1: more than the cores make it far slower
 	// TopK is the number of results at most; zero means the manifest's, or 3
 	// for classification and 10 for detection.
@@ -41,16 +38,22 @@ type Options struct {
 
 // Info describes a loaded model.
 type Info struct {
-	Name     string       `json:"name"`
-	Version  int          `json:"version"`
-	Digest   string       `json:"digest"`
-	Task     Task         `json:"task"`
-	Delegate string       `json:"delegate"`
-	Threads  int          `json:"threads"`
-	Labels   int          `json:"labels"`  // how many
-	Library  string       `json:"library"` // TensorFlow Lite's version
-	Inputs   []TensorInfo `json:"inputs"`
-	Outputs  []TensorInfo `json:"outputs"`
+	Name    string `json:"name"`
+	Version int    `json:"version"`
+	Digest  string `json:"digest"`
+	Task    Task   `json:"task"`
+	// Delegate is what runs the model: "cpu" when the delegate that was asked
+	// for takes none of its operators.
+	Delegate string `json:"delegate"`
+	Threads  int    `json:"threads"`
+	// Operators are the model's, Delegated those of them that the delegate
+	// runs; both are 0 on the CPU and when a delegate does not tell.
+	Operators int          `json:"operators,omitempty"`
+	Delegated int          `json:"delegated,omitempty"`
+	Labels    int          `json:"labels"`  // how many
+	Library   string       `json:"library"` // TensorFlow Lite's version
+	Inputs    []TensorInfo `json:"inputs"`
+	Outputs   []TensorInfo `json:"outputs"`
 }
 
 // Result is one class, or one object when HasBox is set.

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -31,6 +30,7 @@ type Model struct {
 
 	model       *native.Model
 	options     *native.InterpreterOptions
+	delegate    *nativeDelegate // nil on the CPU
 	interpreter *native.Interpreter
 	input       []byte // native memory
 	tensors     []*native.Tensor
@@ -41,45 +41,16 @@ type Model struct {
 // Version is the native library's version.
 func Version() string { return C.GoString(C.TfLiteVersion()) }
 
-// messages collects what the native library has to say about a model, which it
-// would else print to standard error.
-type messages struct {
-	mu   sync.Mutex
-	last string
-}
-
-func (m *messages) report(text string, _ any) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.last = strings.Join(strings.Fields(text), " ")
-}
-
-func (m *messages) text() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.last
-}
-
-// reason is the last message, in parentheses, or nothing.
-func (m *messages) reason() string {
-	if text := m.text(); text != "" {
-		return " (" + text + ")"
-	}
-	return ""
-}
-
 // Load loads a bundle's model. Errors name the model and say what does not
-// fit; ErrDelegate marks an unknown delegate.
+// fit; ErrDelegate marks those for which the delegate is to blame.
 func Load(b *Bundle, opts Options) (*Model, error) {
-	if opts.Delegate == "" {
-		opts.Delegate = "cpu"
-	}
-	if opts.Delegate != "cpu" {
-		return nil, fmt.Errorf("%w %q: this version has cpu", ErrDelegate, opts.Delegate)
+	d, err := ParseDelegate(opts.Delegate)
+	if err != nil {
+		return nil, err
 	}
 	opts.Threads = max(opts.Threads, 1)
-	m := &Model{messages: &messages{}}
-	if err := m.load(b, opts); err != nil {
+	m := &Model{}
+	if err := m.load(b, d, opts); err != nil {
 		return nil, errors.Join(fmt.Errorf("load model %s: %w", b.ModelPath, err), m.Close())
 	}
 	if opts.Logger != nil {
@@ -97,33 +68,53 @@ func (m *Model) remark(log *slog.Logger) {
 	if m.info.Labels == 0 {
 		log.Warn("the model has no labels: classes are called by their numbers")
 	}
-	if text := m.messages.text(); text != "" {
+	if m.info.Operators > 0 && m.info.Delegated == 0 {
+		log.Warn("the delegate takes none of the model's operators: all run on the CPU", "operators", m.info.Operators)
+	}
+	if text := m.messages.take(); text != "" {
 		log.Warn("the native library remarks on the model", "message", text)
 	}
 }
 
-func (m *Model) load(b *Bundle, opts Options) error {
+func (m *Model) load(b *Bundle, d Delegate, opts Options) (err error) {
 	// From the file, not from bytes: go-tflite never frees those.
 	if m.model = native.NewModelFromFile(b.ModelPath); m.model == nil {
 		return errors.New("the library does not read it: is the file damaged?")
 	}
 	m.options = native.NewInterpreterOptions()
 	m.options.SetNumThread(opts.Threads)
-	m.options.SetErrorReporter(m.messages.report, nil) // go-tflite keeps it for good: a few bytes a load
-	if m.interpreter = native.NewInterpreter(m.model, m.options); m.interpreter == nil {
-		return fmt.Errorf("the library makes no interpreter of it%s", m.messages.reason())
+	m.messages = newMessages(m.options)
+	if m.delegate, err = newDelegate(d, opts.Threads); err != nil {
+		return err
+	}
+	operators, taken := 0, 0
+	if m.interpreter, operators, taken, err = newInterpreter(m.model, m.options, m.delegate); err != nil {
+		return fmt.Errorf("%w%s", err, m.messages.reason())
 	}
 	if status := m.interpreter.AllocateTensors(); status != native.OK {
-		return fmt.Errorf("its tensors cannot be allocated%s", m.messages.reason())
+		return m.blame(fmt.Errorf("its tensors cannot be allocated%s", m.messages.reason()))
 	}
 	m.info = Info{
-		Name: b.Name, Version: b.Version, Digest: b.Digest, Delegate: opts.Delegate, Threads: opts.Threads,
+		Name: b.Name, Version: b.Version, Digest: b.Digest, Delegate: d.String(), Threads: opts.Threads,
+		Operators: operators, Delegated: taken,
 		Labels: len(b.Labels), Library: Version(),
+	}
+	if operators > 0 && taken == 0 { // whoever was asked, it is the CPU that answers
+		m.info.Delegate = CPU
 	}
 	if err := m.bindInput(b.Manifest.Input); err != nil {
 		return err
 	}
 	return m.bindOutputs(b, opts)
+}
+
+// blame marks an error that may be the delegate's: without it, the same model
+// may run.
+func (m *Model) blame(err error) error {
+	if m.delegate == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrDelegate, m.info.Delegate, err)
 }
 
 // bindInput checks the one input and keeps its memory.
@@ -149,7 +140,7 @@ func (m *Model) bindInput(n Normalisation) (err error) {
 func (m *Model) bindOutputs(b *Bundle, opts Options) error {
 	clear(m.input)
 	if status := m.interpreter.Invoke(); status != native.OK {
-		return fmt.Errorf("its first Invoke failed%s", m.messages.reason())
+		return m.blame(fmt.Errorf("its first Invoke failed%s", m.messages.reason()))
 	}
 	for i := range m.interpreter.GetOutputTensorCount() {
 		t := m.interpreter.GetOutputTensor(i)
@@ -199,7 +190,7 @@ func (m *Model) predict(rgb []byte, out *Output, dec decoder) (err error) {
 	status := m.interpreter.Invoke()
 	out.InvokeTime = time.Since(start)
 	if status != native.OK {
-		return fmt.Errorf("invoke model %s: the library reports a failure%s", m.info.Name, m.messages.reason())
+		return m.blame(fmt.Errorf("invoke model %s: the library reports a failure%s", m.info.Name, m.messages.reason()))
 	}
 	if err := m.readOutputs(); err != nil {
 		return fmt.Errorf("invoke model %s: %w", m.info.Name, err)
@@ -219,10 +210,12 @@ func (m *Model) Close() error {
 	if m.options != nil {
 		m.options.Delete()
 	}
+	m.delegate.Delete() // used by the interpreter until here, as were the messages
+	m.messages.free()
 	if m.model != nil {
 		m.model.Delete()
 	}
-	m.interpreter, m.options, m.model, m.input, m.tensors = nil, nil, nil, nil, nil
+	m.interpreter, m.options, m.delegate, m.model, m.input, m.tensors = nil, nil, nil, nil, nil, nil
 	return nil
 }
 
