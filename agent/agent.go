@@ -34,6 +34,9 @@ type Options struct {
 	Log *slog.Logger
 	// Level is set from the configuration when it is not nil.
 	Level *slog.LevelVar
+	// Tune has the choice of delegate and threads measured anew at the start,
+	// whatever is remembered.
+	Tune bool
 	// Reload asks for the configuration to be read again.
 	Reload <-chan os.Signal
 	// OnPrediction sees every prediction, kept or not. It is called in order
@@ -60,7 +63,7 @@ type Agent struct {
 	client  atomic.Pointer[mqtt.Client] // nil while MQTT is off; any goroutine
 	current atomic.Pointer[snapshot]    // what runs; any goroutine
 
-	brokerTask, outboxTask, clientTask, telemetryTask, watchdogTask *task
+	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask *task
 }
 
 // Bounds of the parts' ends. With the pipeline's they add up to less than the
@@ -89,7 +92,10 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	a.setLevel()
 	defer a.shutdown()
-	if err := a.start(); err != nil {
+	if err := a.start(ctx); err != nil {
+		if ctx.Err() != nil { // told to stop while it measured
+			return nil
+		}
 		return err
 	}
 	return a.loop(ctx)
@@ -97,17 +103,19 @@ func Run(ctx context.Context, opts Options) error {
 
 // start brings everything up, upstream last; what it started is ended by
 // shutdown, also when it fails half-way.
-func (a *Agent) start() error {
+func (a *Agent) start(ctx context.Context) error {
 	if err := a.openOutbox(); err != nil {
 		return err
 	}
-	rec := &recorder{
-		device: a.cfg.Device, boot: a.box.Boot(),
-		append: a.box.Append, latest: a.latest, watch: a.opts.OnPrediction,
-		shown: map[string]payload.Prediction{},
+	if a.opts.Tune {
+		if err := a.tuner(a.cfg.Inference).Memory.Forget(); err != nil {
+			return err
+		}
 	}
-	a.pipeline = &pipeline{tasks: a.tasks, log: a.log, rec: rec, clock: a.clock.state}
-	pl, err := a.pipeline.prepare(a.cfg)
+	rec := newRecorder(a.cfg.Device, a.box.Boot(), a.box.Append, a.latest)
+	rec.watch = a.opts.OnPrediction
+	a.pipeline = &pipeline{tasks: a.tasks, log: a.log, rec: rec, clock: a.clock.state, tuner: a.tuner}
+	pl, err := a.pipeline.prepare(ctx, a.cfg)
 	if err != nil {
 		return err
 	}
@@ -126,6 +134,7 @@ func (a *Agent) start() error {
 	a.startClient(client)
 	a.applyPlan(pl)
 	a.startTelemetry()
+	a.startGovernor()
 	if d := newWatchdog(a.notify, a.view, a.log); d != nil {
 		a.watchdogTask = a.tasks.start("watchdog", otherBound, d.run)
 	}
@@ -153,7 +162,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		case err := <-a.tasks.failed:
 			return err
 		case <-a.opts.Reload:
-			a.reload()
+			a.reload(ctx)
 		}
 	}
 }
@@ -164,6 +173,7 @@ func (a *Agent) shutdown() {
 	a.notify.stopping()
 	a.tasks.end(a.watchdogTask)
 	a.tasks.end(a.telemetryTask)
+	a.tasks.end(a.governorTask)
 	if a.pipeline != nil {
 		a.pipeline.stop()
 	}
@@ -199,6 +209,18 @@ func (a *Agent) openOutbox() error {
 	}
 	a.box = box
 	return nil
+}
+
+// tuner chooses what models run on. While it tries, systemd is asked for
+// patience.
+func (a *Agent) tuner(inf configs.Inference) *Tuner {
+	t := NewTuner(inf, a.cfg.StateDir, a.log)
+	probe := t.Probe
+	t.Probe = func(ctx context.Context, req ProbeRequest) ProbeReport {
+		a.notify.extend(time.Duration(inf.ProbeTimeout) + 10*time.Second)
+		return probe(ctx, req)
+	}
+	return t
 }
 
 // OutboxFile is the outbox's name in the state folder.
@@ -247,8 +269,9 @@ func Account(s outbox.Stats) payload.Account {
 func (a *Agent) announce(what string) {
 	v := a.view()
 	for _, w := range v.workers {
-		a.log.Info("model loaded", "model", w.name, "version", w.info.Version, "task", w.info.Task,
-			"delegate", w.info.Delegate, "threads", w.info.Threads, "digest", w.info.Digest)
+		info := w.info.Load()
+		a.log.Info("model loaded", "model", w.name, "version", info.Version, "task", info.Task,
+			"delegate", info.Delegate, "threads", info.Threads, "digest", info.Digest)
 	}
 	for _, c := range v.cameras {
 		c.log.Info("camera", "source", c.sup.Source.String(), "model", c.worker.Load().name)

@@ -21,7 +21,11 @@ type camera struct {
 	sup  *sensors.Supervisor
 	// worker is who gets the frames; replaced by a reload.
 	worker    atomic.Pointer[worker]
+	pace      pace
+	gate      gate
 	predicted atomic.Uint64
+	dropped   atomic.Uint64 // replaced by a fresher frame because the model was busy
+	heat      atomic.Uint64 // replaced while the governor slowed the model
 
 	rulesMu sync.Mutex // guards rules: during a reload two workers may meet
 	rules   rules
@@ -36,10 +40,63 @@ type camera struct {
 // emit is the callback of the camera's source: it copies the borrowed frame
 // and wakes the worker.
 func (c *camera) emit(f *sensors.Frame) {
-	c.slot.put(f)
-	if w := c.worker.Load(); w != nil {
+	if !c.pace.admit(f.Time) {
+		return
+	}
+	replaced := c.slot.put(f)
+	w := c.worker.Load()
+	switch {
+	case !replaced:
+	case w != nil && w.throttle.slowed():
+		c.heat.Add(1)
+	default:
+		c.dropped.Add(1)
+	}
+	if w != nil {
 		w.poke()
 	}
+}
+
+// configure takes over what a reload may change of a camera that stays.
+func (c *camera) configure(cfg configs.Camera) {
+	c.cfg = cfg
+	c.pace.limit(cfg.MaxFPS)
+	c.gate.set(cfg.Motion)
+	c.setRules(cfg.EffectiveRules)
+}
+
+// pace thins a camera's frames to a rate. Its zero value lets all through.
+type pace struct {
+	interval atomic.Int64 // 0: no limit
+	skipped  atomic.Uint64
+	next     time.Time // only the camera's goroutine uses it
+}
+
+// limit sets frames per second; 0 is no limit.
+func (p *pace) limit(fps float64) {
+	interval := 0.0
+	if fps > 0 {
+		interval = float64(time.Second) / fps
+	}
+	p.interval.Store(int64(interval))
+}
+
+// admit tells whether the frame captured at t is due. A camera's own rate
+// wavers: a frame that comes a quarter of an interval early is let through, and
+// the next one is due from where this one was, so that the mean rate holds.
+func (p *pace) admit(t time.Time) bool {
+	interval := time.Duration(p.interval.Load())
+	if interval == 0 {
+		return true
+	}
+	if t.Before(p.next.Add(-interval / 4)) {
+		p.skipped.Add(1)
+		return false
+	}
+	if p.next = p.next.Add(interval); p.next.Before(t) {
+		p.next = t.Add(interval)
+	}
+	return true
 }
 
 func (c *camera) keep(now time.Time, results []tflite.Result) bool {

@@ -46,7 +46,8 @@ func (c *Classifier) Close() error { return c.model.Close() }
 // picture is a decoded one on its way to the model.
 type picture struct {
 	name   string
-	rgb    []byte
+	tensor []byte
+	view   pixel.View
 	start  time.Time
 	decode time.Duration
 	err    error
@@ -60,23 +61,24 @@ type picture struct {
 func (c *Classifier) Each(ctx context.Context, files []string, stdin io.Reader, done func(file string, p payload.Prediction, err error) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, h := c.model.InputSize()
+	target := c.model.Target()
 	free, ready := make(chan []byte, 2), make(chan picture)
 	for range cap(free) {
-		free <- make([]byte, w*h*3)
+		free <- make([]byte, target.Bytes())
 	}
 	go func() {
 		defer close(ready)
 		var scaler pixel.Scaler
+		defer scaler.Close()
 		for _, file := range files {
-			var rgb []byte
+			var tensor []byte
 			select {
-			case rgb = <-free:
+			case tensor = <-free:
 			case <-ctx.Done():
 				return
 			}
-			p := picture{name: file, rgb: rgb, start: time.Now()}
-			p.err = decodeFile(&scaler, rgb, w, h, file, stdin)
+			p := picture{name: file, tensor: tensor, start: time.Now()}
+			p.view, p.err = decodeFile(&scaler, tensor, &target, file, stdin)
 			p.decode = time.Since(p.start)
 			select {
 			case ready <- p:
@@ -87,7 +89,7 @@ func (c *Classifier) Each(ctx context.Context, files []string, stdin io.Reader, 
 	}()
 	for p := range ready {
 		pred, err := c.predict(p)
-		free <- p.rgb
+		free <- p.tensor
 		if err := done(p.name, pred, err); err != nil {
 			return err
 		}
@@ -95,12 +97,12 @@ func (c *Classifier) Each(ctx context.Context, files []string, stdin io.Reader, 
 	return ctx.Err()
 }
 
-func decodeFile(s *pixel.Scaler, rgb []byte, w, h int, file string, stdin io.Reader) error {
+func decodeFile(s *pixel.Scaler, tensor []byte, target *pixel.Target, file string, stdin io.Reader) (pixel.View, error) {
 	data, err := readPicture(file, stdin)
 	if err != nil {
-		return err
+		return pixel.View{}, err
 	}
-	return s.RGB(rgb, w, h, pixel.Image{Format: pixel.Sniff(data), Data: data})
+	return s.Tensor(tensor, target, pixel.Image{Format: pixel.Sniff(data), Data: data})
 }
 
 // predict runs the model on a decoded picture. The prediction has boot 0: it
@@ -110,9 +112,10 @@ func (c *Classifier) predict(pic picture) (payload.Prediction, error) {
 		return payload.Prediction{}, pic.err
 	}
 	start := time.Now()
-	if err := c.model.Predict(pic.rgb, &c.out); err != nil {
+	if err := c.model.Predict(pic.tensor, &c.out); err != nil {
 		return payload.Prediction{}, err
 	}
+	c.out.Frame(pic.view)
 	took := time.Since(start)
 	p := NewPrediction(c.info, c.out.Results)
 	c.seq++

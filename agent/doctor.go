@@ -39,7 +39,7 @@ func Doctor(ctx context.Context, cfg configs.Config, log *slog.Logger, report fu
 		report(c)
 	}
 	for _, m := range cfg.Models {
-		detail, err := checkModel(m, cfg.Inference, log)
+		detail, err := checkModel(ctx, m, cfg, log)
 		say("model "+m.Name, detail, err)
 	}
 	for _, c := range cfg.Cameras {
@@ -55,30 +55,38 @@ func Doctor(ctx context.Context, cfg configs.Config, log *slog.Logger, report fu
 	return all
 }
 
-// checkModel loads the model and runs its golden samples; without any, one
-// Invoke on a grey picture shows that it runs.
-func checkModel(m configs.Model, inf configs.Inference, log *slog.Logger) (string, error) {
+// checkModel chooses what runs the model as the agent would, tries it in a
+// process of its own with the golden samples, and then loads it here with the
+// configured labels.
+func checkModel(ctx context.Context, m configs.Model, cfg configs.Config, log *slog.Logger) (string, error) {
 	b, err := OpenModel(m)
 	if err != nil {
 		return "", err
 	}
-	model, err := tflite.Load(b, LoadOptions(m, inf, log))
+	t := NewTuner(cfg.Inference, cfg.StateDir, log)
+	t.Memory.ReadOnly = true
+	c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
+	if err != nil {
+		return "", err
+	}
+	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: c.Delegate, Threads: c.Threads})
+	if !r.OK {
+		return "", fmt.Errorf("%s with %d threads: %s", specName(c.Delegate), c.Threads, r.Reason)
+	}
+	opts := LoadOptions(m, log)
+	opts.Delegate, opts.Threads = c.Delegate, c.Threads
+	model, err := tflite.Load(b, opts)
 	if err != nil {
 		return "", err
 	}
 	defer model.Close()
 	info := model.Info()
-	w, h := model.InputSize()
-	var out tflite.Output
-	if err := model.Predict(make([]byte, w*h*3), &out); err != nil {
-		return "", err
+	detail := fmt.Sprintf("%s version %d, %s on %s with %d threads, Invoke %.1f ms, %d golden samples right",
+		info.Name, info.Version, info.Task, info.Delegate, info.Threads, r.InvokeP50, r.Golden)
+	for _, p := range c.Passed {
+		detail += fmt.Sprintf("; passed over: %s (%s)", specName(p.Spec), p.Reason)
 	}
-	golden, err := tflite.RunGolden(model, b)
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s version %d, %s on %s with %d threads, Invoke %.1f ms, %d golden samples right",
-		info.Name, info.Version, info.Task, info.Delegate, info.Threads, float64(out.InvokeTime.Microseconds())/1000, golden), nil
+	return detail, nil
 }
 
 // cameraPatience is how long the doctor waits for a camera's first frame; USB

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"time"
 
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/tflite"
@@ -26,12 +28,24 @@ func OpenModel(m configs.Model) (*tflite.Bundle, error) {
 	return b, nil
 }
 
-// LoadOptions are the options that the configuration gives a model.
-func LoadOptions(m configs.Model, inf configs.Inference, log *slog.Logger) tflite.Options {
-	return tflite.Options{
-		Delegate: inf.Delegate, Threads: inf.Threads,
-		TopK: m.TopK, Threshold: m.Threshold.Pointer(), Logger: log,
+// LoadOptions are the options that the configuration gives a model, but for
+// what it runs on.
+func LoadOptions(m configs.Model, log *slog.Logger) tflite.Options {
+	return tflite.Options{TopK: m.TopK, Threshold: m.Threshold.Pointer(), Fit: m.Fit, Logger: log}
+}
+
+// NewTuner chooses delegates by trial processes that have as long as the
+// configuration says, and remembers the choices in dir; "" does not.
+func NewTuner(inf configs.Inference, dir string, log *slog.Logger) *Tuner {
+	t := &Tuner{
+		Probe: Prober{Timeout: time.Duration(inf.ProbeTimeout)}.Probe,
+		Cores: runtime.GOMAXPROCS(0), // what a container may use of the processors
+		Log:   log,
 	}
+	if dir != "" {
+		t.Memory = &TuningMemory{Path: filepath.Join(dir, TuningFile)}
+	}
+	return t
 }
 
 // defaultModel is what FindModel looks for; `make deps` brings it.

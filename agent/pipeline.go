@@ -11,7 +11,6 @@ import (
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sensors"
 	"github.com/egret-edge/egret/sync/payload"
-	"github.com/egret-edge/egret/tflite"
 )
 
 // Bounds of the shutdown; with the publisher's they stay well within the
@@ -26,6 +25,8 @@ const (
 // through snapshot.
 type pipeline struct {
 	tasks *tasks
+	// tuner chooses what models run on; its Log is not used.
+	tuner func(configs.Inference) *Tuner
 	log   *slog.Logger
 	rec   *recorder
 	clock func() payload.Clock
@@ -38,6 +39,7 @@ type runningWorker struct {
 	*worker
 	cfg       configs.Model
 	inference configs.Inference
+	camera    string // whose own interpreter it is; empty when shared
 	task      *task
 }
 
@@ -57,7 +59,7 @@ type plan struct {
 }
 
 // prepare builds what cfg asks for beside what runs, and changes nothing.
-func (p *pipeline) prepare(cfg configs.Config) (pl *plan, err error) {
+func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, err error) {
 	pl = &plan{}
 	defer func() {
 		if err != nil {
@@ -65,29 +67,56 @@ func (p *pipeline) prepare(cfg configs.Config) (pl *plan, err error) {
 			pl = nil
 		}
 	}()
-	byName := map[string]*worker{}
+	models := map[string]configs.Model{}
 	for _, m := range cfg.Models {
-		w, err := p.prepareWorker(m, cfg.Inference)
-		if err != nil {
-			return pl, err
-		}
-		pl.workers = append(pl.workers, w)
-		byName[m.Name] = w.worker
+		models[m.Name] = m
 	}
 	for _, cc := range cfg.Cameras {
 		c, err := p.prepareCamera(cc)
 		if err != nil {
 			return pl, err
 		}
-		model := cc.Model
-		if model == "" {
-			model = cfg.Models[0].Name
+		m, named := models[cc.Model]
+		if !named {
+			m = cfg.Models[0]
+		}
+		w, err := p.planWorker(ctx, pl, m, cc, cfg.Inference)
+		if err != nil {
+			return pl, err
 		}
 		pl.cameras = append(pl.cameras, c)
 		pl.configs = append(pl.configs, cc)
-		pl.serves = append(pl.serves, byName[model])
+		pl.serves = append(pl.serves, w.worker)
+	}
+	// A model that serves no camera is loaded all the same: it was asked for.
+	for _, m := range cfg.Models {
+		if slices.ContainsFunc(pl.workers, func(w *runningWorker) bool { return w.cfg.Name == m.Name }) {
+			continue
+		}
+		if _, err := p.planWorker(ctx, pl, m, configs.Camera{}, cfg.Inference); err != nil {
+			return pl, err
+		}
 	}
 	return pl, nil
+}
+
+// planWorker finds the worker for a camera in the plan, or adds it.
+func (p *pipeline) planWorker(ctx context.Context, pl *plan, m configs.Model, cc configs.Camera, inf configs.Inference) (*runningWorker, error) {
+	owner := ""
+	if cc.Interpreter == "own" {
+		owner = cc.Name
+	}
+	for _, w := range pl.workers {
+		if w.cfg.Name == m.Name && w.camera == owner {
+			return w, nil
+		}
+	}
+	w, err := p.prepareWorker(ctx, m, owner, inf)
+	if err != nil {
+		return nil, err
+	}
+	pl.workers = append(pl.workers, w)
+	return w, nil
 }
 
 // discard closes what a plan that will not be applied has loaded.
@@ -101,25 +130,37 @@ func (pl *plan) discard() {
 
 // prepareWorker returns the running worker when its model file and its
 // settings are the same, else a new one, loaded and warmed.
-func (p *pipeline) prepareWorker(m configs.Model, inf configs.Inference) (*runningWorker, error) {
+func (p *pipeline) prepareWorker(ctx context.Context, m configs.Model, owner string, inf configs.Inference) (*runningWorker, error) {
 	bundle, err := OpenModel(m)
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range p.workers {
-		if w.cfg == m && w.inference == inf && w.info.Digest == bundle.Digest {
+		if w.cfg == m && w.camera == owner && w.inference == inf && w.info.Load().Digest == bundle.Digest {
 			return w, nil
 		}
 	}
-	model, err := tflite.Load(bundle, LoadOptions(m, inf, p.log))
+	o := &opener{bundle: bundle, opts: LoadOptions(m, p.log.With("model", m.Name)), inf: inf, tuner: p.tuner(inf), open: openModel}
+	model, err := o.preferred(ctx)
 	if err != nil {
 		return nil, err
 	}
+	p.say(m.Name, o.choice)
 	w := newWorker(m.Name, model, p.rec, p.clock, p.log)
-	if err := w.warm(); err != nil {
-		return nil, errors.Join(err, model.Close())
+	w.recovery = o.recovery()
+	return &runningWorker{worker: w, cfg: m, camera: owner, inference: inf}, nil
+}
+
+// say logs what a model runs on, and why.
+func (p *pipeline) say(model string, c Choice) {
+	for _, r := range c.Passed {
+		p.log.Warn("delegate passed over", "model", model, "delegate", specName(r.Spec), "threads", r.Threads, "reason", r.Reason)
 	}
-	return &runningWorker{worker: w, cfg: m, inference: inf}, nil
+	how := "measured"
+	if c.Remembered {
+		how = "remembered"
+	}
+	p.log.Info("delegate chosen", "model", model, "delegate", specName(c.Delegate), "threads", c.Threads, "how", how, "table", c.Summary())
 }
 
 func (p *pipeline) prepareCamera(cc configs.Camera) (*runningCamera, error) {
@@ -155,8 +196,7 @@ func (p *pipeline) apply(pl *plan) {
 
 	serves := map[*worker][]*camera{}
 	for i, c := range pl.cameras {
-		c.cfg = pl.configs[i]
-		c.setRules(c.cfg.EffectiveRules)
+		c.configure(pl.configs[i])
 		c.worker.Store(pl.serves[i])
 		serves[pl.serves[i]] = append(serves[pl.serves[i]], c.camera)
 	}

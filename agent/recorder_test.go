@@ -10,7 +10,7 @@ import (
 
 // recording is a recorder whose neighbours only take notes.
 type recording struct {
-	recorder
+	*recorder
 	stored, latest []payload.Prediction
 	refuse         error
 }
@@ -25,16 +25,14 @@ func newRecording(t *testing.T) *recording {
 		}
 		*to = append(*to, p)
 	}
-	r.recorder = recorder{
-		device: "dev", boot: 7, shown: map[string]payload.Prediction{},
-		append: func(rec []byte) error {
+	r.recorder = newRecorder("dev", 7,
+		func(rec []byte) error {
 			if r.refuse == nil {
 				note(&r.stored, rec)
 			}
 			return r.refuse
 		},
-		latest: func(_ string, rec []byte) { note(&r.latest, rec) },
-	}
+		func(_ string, rec []byte) { note(&r.latest, rec) })
 	return r
 }
 

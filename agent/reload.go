@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/egret-edge/egret/configs"
@@ -9,9 +10,9 @@ import (
 
 // reload reads the configuration again, builds everything that it changes and
 // only then swaps. Whatever goes wrong before the swap changes nothing.
-func (a *Agent) reload() {
+func (a *Agent) reload(ctx context.Context) {
 	a.notify.send(reloadingState())
-	if err := a.tryReload(); err != nil {
+	if err := a.tryReload(ctx); err != nil {
 		a.log.Error("reload refused, running on as before", "error", err)
 	} else {
 		a.announce("reloaded")
@@ -19,7 +20,7 @@ func (a *Agent) reload() {
 	a.notify.ready(a.status())
 }
 
-func (a *Agent) tryReload() error {
+func (a *Agent) tryReload(ctx context.Context) error {
 	cfg, err := LoadConfig(a.opts.ConfigPath)
 	if err != nil {
 		return err
@@ -34,11 +35,11 @@ func (a *Agent) tryReload() error {
 			return err
 		}
 	}
-	pl, err := a.pipeline.prepare(cfg)
+	pl, err := a.pipeline.prepare(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	newInterval := a.cfg.Telemetry != cfg.Telemetry
+	newInterval, newGovernor := a.cfg.Telemetry != cfg.Telemetry, a.cfg.Governor != cfg.Governor
 	if newInterval {
 		a.tasks.end(a.telemetryTask)
 	}
@@ -51,6 +52,10 @@ func (a *Agent) tryReload() error {
 	a.applyPlan(pl)
 	if newInterval {
 		a.startTelemetry()
+	}
+	if newGovernor {
+		a.tasks.end(a.governorTask)
+		a.startGovernor()
 	}
 	return nil
 }

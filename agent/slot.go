@@ -17,7 +17,7 @@ type slot struct {
 	pending heldFrame
 	full    bool
 
-	captured, dropped uint64
+	captured uint64
 }
 
 // heldFrame is a frame whose bytes are the holder's own.
@@ -26,19 +26,18 @@ type heldFrame struct {
 	buf   []byte
 }
 
-// put copies the borrowed frame in; it replaces one that still waits, which is
-// counted as dropped.
-func (s *slot) put(f *sensors.Frame) {
+// put copies the borrowed frame in, and tells whether it replaced one that
+// still waited.
+func (s *slot) put(f *sensors.Frame) (replaced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.captured++
-	if s.full {
-		s.dropped++
-	}
+	replaced = s.full
 	s.pending.buf = append(s.pending.buf[:0], f.Image.Data...)
 	s.pending.frame = *f
 	s.pending.frame.Image.Data = s.pending.buf
 	s.full = true
+	return replaced
 }
 
 // take swaps the waiting frame with the caller's held one, whose buffer the
@@ -64,9 +63,9 @@ func (s *slot) waiting() time.Time {
 	return s.pending.frame.Time
 }
 
-// counts are the frames put and those replaced before anyone took them.
-func (s *slot) counts() (captured, dropped uint64) {
+// count is the number of frames put.
+func (s *slot) count() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.captured, s.dropped
+	return s.captured
 }

@@ -93,26 +93,40 @@ func (t *telemeter) host() payload.HostTelemetry {
 
 func (c *camera) telemetry() payload.CameraTelemetry {
 	stats := c.sup.Stats()
-	t := payload.CameraTelemetry{
-		State: stats.State, Predicted: c.predicted.Load(),
-		Restarts: stats.Restarts, LastError: stats.LastError,
-	}
-	t.Captured, t.Dropped = c.slot.counts()
 	failed, last := c.failures()
-	t.Failed = failed
+	t := payload.CameraTelemetry{
+		State: stats.State, Predicted: c.predicted.Load(), Dropped: c.dropped.Load(), Failed: failed,
+		Restarts: stats.Restarts, LastError: stats.LastError, Skipped: map[string]uint64{},
+	}
 	if t.LastError == "" {
 		t.LastError = last
 	}
+	rate, still := c.pace.skipped.Load(), c.gate.skipped.Load()
+	for reason, n := range map[string]uint64{"max_fps": rate, "motion": still, "heat": c.heat.Load()} {
+		if n > 0 {
+			t.Skipped[reason] = n
+		}
+	}
+	if w := c.worker.Load(); w != nil {
+		t.SavedMs = float64(still) * milliseconds(w.invokes.mean())
+	}
+	t.Captured = c.slot.count() + rate // last, so that it is never less than its parts
 	return t
 }
 
 func (w *worker) telemetry() payload.ModelTelemetry {
 	times := w.invokes.drain()
 	slices.Sort(times)
-	return payload.ModelTelemetry{
-		Version: w.info.Version, Delegate: w.info.Delegate, Threads: w.info.Threads,
+	info := w.info.Load()
+	t := payload.ModelTelemetry{
+		Version: info.Version, Delegate: info.Delegate, Threads: info.Threads,
 		InvokeUsP50: percentile(times, 0.50), InvokeUsP95: percentile(times, 0.95),
+		Duty: 1,
 	}
+	if w.throttle.slowed() {
+		t.Duty = float64(w.throttle.duty.Load()) / 100
+	}
+	return t
 }
 
 // percentile is the value below which the share q of the sorted times lies, in

@@ -27,6 +27,11 @@ func (n *notifier) ready(status string) {
 	n.send(daemon.SdNotifyReady + "\nSTATUS=" + status)
 }
 
+// extend asks systemd to wait for readiness for so much longer from now on.
+func (n *notifier) extend(d time.Duration) {
+	n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", d.Microseconds()))
+}
+
 func (n *notifier) stopping() { n.send(daemon.SdNotifyStopping) }
 
 // watchdog feeds systemd's watchdog for as long as the pipeline makes

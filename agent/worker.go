@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/egret-edge/egret/internal/backoff"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/tflite"
@@ -17,135 +19,232 @@ import (
 // predictor is a loaded model; *tflite.Model is the one.
 type predictor interface {
 	Info() tflite.Info
-	InputSize() (width, height int)
-	Predict(rgb []byte, out *tflite.Output) error
+	Target() pixel.Target
+	Predict(tensor []byte, out *tflite.Output) error
 	Close() error
 }
 
-// worker owns one model and serves the cameras assigned to it, one frame of
-// each in turn, so that a fast camera starves no slow one.
+// worker owns one interpreter and serves the cameras assigned to it, one frame
+// of each in turn, so that a fast camera starves no slow one. Two goroutines
+// share the work: one decodes frame n+1 (feed) while the other, which keeps
+// its thread, invokes the model on frame n.
 type worker struct {
 	name  string // the model's name in the configuration
-	model predictor
-	info  tflite.Info // read once: the model belongs to run's goroutine
 	log   *slog.Logger
 	clock func() payload.Clock
 	rec   *recorder
+	// recovery is for a delegate that may be lost; nil when there is none.
+	recovery *recovery
 
-	wake chan struct{} // a frame waits, or the cameras changed; capacity 1
+	wake  chan struct{} // a frame waits, or the cameras changed; capacity 1
+	free  chan *job     // both of them, between uses
+	ready chan *job     // decoded frames
 	// cameras is replaced as a whole when the configuration is reloaded.
 	cameras atomic.Pointer[[]*camera]
 	// busySince is when the frame in hand was begun, in Unix nanoseconds; 0
 	// when there is none. The watchdog reads it.
 	busySince atomic.Int64
 	invokes   durations
+	info      atomic.Pointer[tflite.Info] // of model; any goroutine
+	throttle  throttle
 
-	// Only run's goroutine uses what follows.
-	held   heldFrame
-	scaler pixel.Scaler
-	rgb    []byte
-	out    tflite.Output
+	// Only run's goroutine uses these two.
+	model predictor
+	out   tflite.Output
+	pred  predictionBuffer
+
+	feeder feeder // of feed's goroutine
+}
+
+// recovery is how a worker goes on without its delegate, and how it comes back
+// to it.
+type recovery struct {
+	// spare opens the model on the CPU, at once.
+	spare func() (predictor, error)
+	// revive opens it on the preferred delegate, if that works again.
+	revive func(context.Context) (predictor, error)
+	// lost: the model runs without the preferred delegate from the start.
+	lost bool
+}
+
+// job is one frame on its way through the worker.
+type job struct {
+	camera *camera
+	tensor []byte
+	view   pixel.View
+	// When the frame was captured, its decoding began and ended.
+	captured, start, decoded time.Time
+	file                     string
 }
 
 func newWorker(name string, model predictor, rec *recorder, clock func() payload.Clock, log *slog.Logger) *worker {
-	w, h := model.InputSize()
-	wk := &worker{
-		name: name, model: model, info: model.Info(), rec: rec, clock: clock,
+	w := &worker{
+		name: name, model: model, rec: rec, clock: clock,
 		log:  log.With("model", name),
-		wake: make(chan struct{}, 1),
-		rgb:  make([]byte, w*h*3),
+		wake: make(chan struct{}, 1), free: make(chan *job, 2), ready: make(chan *job),
 	}
-	wk.cameras.Store(&[]*camera{})
-	return wk
+	w.feeder.target = model.Target()
+	for range cap(w.free) {
+		w.free <- &job{tensor: make([]byte, w.feeder.target.Bytes())}
+	}
+	w.adopt(model)
+	w.cameras.Store(&[]*camera{})
+	return w
 }
 
-// warm runs the model once on a grey picture: the first Invoke of a fresh
+func (w *worker) adopt(model predictor) {
+	info := model.Info()
+	w.model = model
+	w.info.Store(&info)
+}
+
+// warm runs the model once on a blank picture: the first Invoke of a fresh
 // interpreter touches all its memory and takes several times as long.
-func (w *worker) warm() error {
-	for i := range w.rgb {
-		w.rgb[i] = 128
-	}
-	if err := w.model.Predict(w.rgb, &w.out); err != nil {
-		return fmt.Errorf("warm up model %q: %w", w.name, err)
+func warm(model predictor) error {
+	var out tflite.Output
+	target := model.Target()
+	if err := model.Predict(make([]byte, target.Bytes()), &out); err != nil {
+		return fmt.Errorf("warm up: %w", err)
 	}
 	return nil
 }
 
-// run predicts until ctx is done, then closes the model.
+// run predicts until ctx is done, answers what is decoded by then, and closes
+// the model.
 func (w *worker) run(ctx context.Context) error {
 	runtime.LockOSThread() // an interpreter's threads and caches stay with one
 	defer runtime.UnlockOSThread()
-	defer func() {
-		if err := w.model.Close(); err != nil {
-			w.log.Warn("close model", "error", err)
-		}
-	}()
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parts.Go(func() {
+		defer close(w.ready)
+		w.feed(ctx)
+	})
+	revived := make(chan predictor, 1)
+	defer w.end(&parts, cancel, revived)
+	delay := backoff.Backoff{Min: 30 * time.Second, Max: time.Hour}
+	since := time.Now() // when the present model came
+	var again <-chan time.Time
+	lost := w.recovery != nil && w.recovery.lost
+	if lost {
+		again = time.After(delay.Next())
+	}
 	for {
-		if !w.round(ctx) {
-			select {
-			case <-ctx.Done():
+		select {
+		case j, ok := <-w.ready:
+			if !ok {
 				return nil
-			case <-w.wake:
 			}
-		}
-		if ctx.Err() != nil {
-			return nil
+			err := w.infer(j)
+			w.free <- j
+			if errors.Is(err, tflite.ErrDelegate) && w.recovery != nil && !lost {
+				lost = true
+				w.fallBack(err)
+				delay.Lasted(time.Since(since))
+				again = time.After(delay.Next())
+			}
+		case <-again:
+			again = nil
+			parts.Go(func() { w.tryAgain(ctx, revived) })
+		case m := <-revived:
+			if m == nil {
+				again = time.After(delay.Next())
+				continue
+			}
+			w.swap(m)
+			lost, since = false, time.Now()
+			w.log.Info("the preferred delegate works again", "delegate", w.info.Load().Delegate)
 		}
 	}
 }
 
-// round serves each camera at most one frame; false when none had any.
-func (w *worker) round(ctx context.Context) (served bool) {
-	for _, c := range *w.cameras.Load() {
-		if ctx.Err() != nil {
-			return served
+// end closes what is loaded once nothing else can come.
+func (w *worker) end(parts *sync.WaitGroup, cancel func(), revived chan predictor) {
+	cancel()
+	parts.Wait()
+	select {
+	case m := <-revived:
+		if m != nil {
+			w.close(m)
 		}
-		if !c.slot.take(&w.held) {
-			continue
-		}
-		served = true
-		w.busySince.Store(time.Now().UnixNano())
-		if err := w.predict(c); err != nil {
-			c.fail(err)
-		}
-		w.busySince.Store(0)
+	default:
 	}
-	return served
+	w.close(w.model)
 }
 
-// predict takes the held frame to a recorded prediction.
-func (w *worker) predict(c *camera) error {
-	f := &w.held.frame
+func (w *worker) close(m predictor) {
+	if err := m.Close(); err != nil {
+		w.log.Warn("close model", "error", err)
+	}
+}
+
+// swap puts a model of the same tensors in the place of the present one.
+func (w *worker) swap(m predictor) {
+	old := w.model
+	w.adopt(m)
+	w.close(old)
+}
+
+// fallBack replaces a lost delegate; the frame that showed the loss has
+// failed, the next one is answered.
+func (w *worker) fallBack(reason error) {
+	before := w.info.Load().Delegate
+	m, err := w.recovery.spare()
+	if err != nil {
+		w.log.Error("the delegate is lost and the model does not run without it", "delegate", before, "reason", reason, "error", err)
+		return
+	}
+	w.swap(m)
+	w.log.Warn("the delegate is lost, going on without it", "delegate", before, "now", w.info.Load().Delegate, "reason", reason)
+}
+
+// tryAgain sends a model on the preferred delegate, or nil when that does not
+// work yet.
+func (w *worker) tryAgain(ctx context.Context, to chan<- predictor) {
+	m, err := w.recovery.revive(ctx)
+	if err != nil {
+		w.log.Debug("the preferred delegate does not work yet", "error", err)
+		m = nil
+	}
+	to <- m
+}
+
+// infer takes a decoded frame to a recorded prediction.
+func (w *worker) infer(j *job) error {
 	start := time.Now()
-	width, height := w.model.InputSize()
-	if err := w.scaler.RGB(w.rgb, width, height, f.Image); err != nil {
-		return err
+	w.busySince.Store(start.UnixNano())
+	defer w.busySince.Store(0)
+	c := j.camera
+	err := w.model.Predict(j.tensor, &w.out)
+	if err == nil {
+		err = w.record(j)
 	}
-	decoded := time.Now()
-	if err := w.model.Predict(w.rgb, &w.out); err != nil {
-		return err
-	}
-	end := time.Now()
-	w.invokes.add(w.out.InvokeTime)
-	p := NewPrediction(w.info, w.out.Results)
-	p.Camera, p.File = c.name, f.Name
-	p.Time, p.Clock = stamp(f.Time), w.clock()
-	p.Latency = payload.Latency{
-		Wait:   max(0, start.Sub(f.Time).Microseconds()),
-		Decode: decoded.Sub(start).Microseconds(),
-		Invoke: w.out.InvokeTime.Microseconds(),
-		Total:  max(0, end.Sub(f.Time).Microseconds()),
-	}
-	if err := w.rec.record(&p, c.keep(f.Time, w.out.Results)); err != nil {
+	w.throttle.worked(time.Since(start))
+	if err != nil {
+		c.fail(err)
 		return err
 	}
 	c.predicted.Add(1)
 	return nil
 }
 
-// stamp is a capture time as predictions carry it: UTC, to the millisecond,
-// which is finer than any camera's clock.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+func (w *worker) record(j *job) error {
+	end := time.Now()
+	w.invokes.add(w.out.InvokeTime)
+	w.out.Frame(j.view)
+	p := w.pred.fill(w.info.Load(), w.out.Results)
+	p.Camera, p.File = j.camera.name, j.file
+	p.Time, p.Clock = stamp(j.captured), w.clock()
+	p.Latency = payload.Latency{
+		Wait:   max(0, j.start.Sub(j.captured).Microseconds()),
+		Decode: j.decoded.Sub(j.start).Microseconds(),
+		Invoke: w.out.InvokeTime.Microseconds(),
+		Total:  max(0, end.Sub(j.captured).Microseconds()),
+	}
+	return w.rec.record(p, j.camera.keep(j.captured, w.out.Results))
+}
 
 // serve replaces the cameras that the worker serves.
 func (w *worker) serve(cameras []*camera) {
@@ -161,37 +260,23 @@ func (w *worker) poke() {
 	}
 }
 
-// NewPrediction fills in what the model knows of a prediction: its identity,
-// delegate, task and results, which are copied.
-func NewPrediction(info tflite.Info, results []tflite.Result) payload.Prediction {
-	p := payload.Prediction{
-		Model:    payload.Model{Name: info.Name, Version: info.Version, Digest: info.Digest},
-		Delegate: info.Delegate,
-		Task:     payload.Task(info.Task),
-		Results:  make([]payload.Result, len(results)),
-	}
-	for i, r := range results {
-		p.Results[i] = payload.Result{Index: r.Index, Label: r.Label, Score: r.Score}
-		if r.HasBox {
-			box := r.Box
-			p.Results[i].Box = &box
-		}
-	}
-	return p
-}
-
 // durations keeps the latest Invoke times for percentiles. Its zero value is
 // ready; any goroutine may use it.
 type durations struct {
 	mu   sync.Mutex
 	ring [256]time.Duration
 	n    int // written since the last snapshot
+	// Of all times ever.
+	sum   time.Duration
+	count int
 }
 
 func (d *durations) add(t time.Duration) {
 	d.mu.Lock()
 	d.ring[d.n%len(d.ring)] = t
 	d.n++
+	d.sum += t
+	d.count++
 	d.mu.Unlock()
 }
 
@@ -202,4 +287,11 @@ func (d *durations) drain() []time.Duration {
 	out := append([]time.Duration(nil), d.ring[:min(d.n, len(d.ring))]...)
 	d.n = 0
 	return out
+}
+
+// mean is of all times since the start; 0 without any.
+func (d *durations) mean() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.sum / time.Duration(max(d.count, 1))
 }

@@ -3,8 +3,10 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,23 +21,34 @@ import (
 	"github.com/egret-edge/egret/tflite"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain serves as the trial process when the prober starts this program.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "probe" {
+		if err := ServeProbe(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // fakeModel is a predictor of functions; test/spine runs the real one through
 // the same worker.
 type fakeModel struct {
-	predict func(rgb []byte, out *tflite.Output) error
-	closed  atomic.Int32
+	delegate string
+	predict  func(tensor []byte, out *tflite.Output) error
+	closed   atomic.Int32
 }
 
-func (*fakeModel) Info() tflite.Info     { return tflite.Info{Name: "fake", Delegate: "cpu"} }
-func (*fakeModel) InputSize() (w, h int) { return 2, 2 }
-func (f *fakeModel) Close() error        { f.closed.Add(1); return nil }
-func (f *fakeModel) Predict(rgb []byte, out *tflite.Output) error {
+func (f *fakeModel) Info() tflite.Info  { return tflite.Info{Name: "fake", Delegate: f.delegate} }
+func (*fakeModel) Target() pixel.Target { return pixel.Target{Width: 2, Height: 2} }
+func (f *fakeModel) Close() error       { f.closed.Add(1); return nil }
+func (f *fakeModel) Predict(tensor []byte, out *tflite.Output) error {
 	if f.predict != nil {
-		return f.predict(rgb, out)
+		return f.predict(tensor, out)
 	}
 	out.Results = append(out.Results[:0], tflite.Result{Index: 1, Label: "one", Score: 1})
 	return nil
@@ -46,11 +59,23 @@ func rgbFrame() *sensors.Frame {
 }
 
 func testWorker(m predictor) (*worker, *recorder) {
-	rec := &recorder{
-		device: "dev", boot: 1, shown: map[string]payload.Prediction{},
-		append: func([]byte) error { return nil }, latest: func(string, []byte) {},
-	}
+	rec := newRecorder("dev", 1, func([]byte) error { return nil }, func(string, []byte) {})
 	return newWorker("fake", m, rec, func() payload.Clock { return payload.ClockSynced }, quiet), rec
+}
+
+// serveOne takes the next frame through both halves of the worker; false when
+// none waits.
+func serveOne(w *worker) bool {
+	c := w.next()
+	if c == nil {
+		return false
+	}
+	j := <-w.free
+	defer func() { w.free <- j }()
+	if w.prepare(c, j) {
+		_ = w.infer(j) // counted by the camera
+	}
+	return true
 }
 
 func testCamera(name string, w *worker) *camera {
@@ -73,8 +98,10 @@ func TestFairShare(t *testing.T) {
 	fast.emit(rgbFrame())
 	for range 5 {
 		slow.emit(rgbFrame())
-		if !w.round(context.Background()) {
-			t.Fatal("a round with frames served none")
+		for range 2 {
+			if !serveOne(w) {
+				t.Fatal("no frame was served")
+			}
 		}
 	}
 	if got := strings.Join(order, " "); got != strings.TrimSpace(strings.Repeat("fast slow ", 5)) {
@@ -93,14 +120,14 @@ func TestFailuresAreCountedAndTheNextFrameGoesOn(t *testing.T) {
 	w.serve([]*camera{c})
 	m.predict = func([]byte, *tflite.Output) error { return broken }
 	c.emit(rgbFrame())
-	w.round(context.Background())
+	serveOne(w)
 	m.predict = nil
 	bad := rgbFrame()
 	bad.Image.Data = bad.Image.Data[:5]
 	c.emit(bad)
-	w.round(context.Background())
+	serveOne(w)
 	c.emit(rgbFrame())
-	w.round(context.Background())
+	serveOne(w)
 	if n, last := c.failures(); n != 2 || !strings.Contains(last, "rgb24") {
 		t.Errorf("%d failures, last %q, want 2 and the short frame", n, last)
 	}
@@ -141,7 +168,7 @@ func TestSwapLosesNoFrame(t *testing.T) {
 	if next.closed.Load() != 1 {
 		t.Error("the new model was not closed at the end")
 	}
-	if captured, dropped := c.slot.counts(); captured != 2 || dropped != 0 || c.predicted.Load() != 2 {
+	if captured, dropped := c.slot.count(), c.dropped.Load(); captured != 2 || dropped != 0 || c.predicted.Load() != 2 {
 		t.Errorf("captured %d, dropped %d, predicted %d, want 2, 0 and 2", captured, dropped, c.predicted.Load())
 	}
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Models    []Model   `yaml:"models" doc:"the models to load; the first one serves cameras that name none"`
 	Cameras   []Camera  `yaml:"cameras" doc:"where frames come from"`
 	Inference Inference `yaml:"inference" doc:"how models run"`
+	Governor  Governor  `yaml:"governor" doc:"slows inference before the processor does"`
 	Rules     Rules     `yaml:"rules" doc:"what is worth keeping"`
 	Outbox    Outbox    `yaml:"outbox" doc:"the durable queue"`
 	MQTT      MQTT      `yaml:"mqtt" doc:"the broker"`
@@ -41,6 +42,7 @@ type Model struct {
 	Labels    string `yaml:"labels" doc:"labels file, instead of the model's own"`
 	TopK      int    `yaml:"top_k" min:"0" max:"1000" doc:"results per frame at most; 0: the model's own default"`
 	Threshold Score  `yaml:"threshold" doc:"lowest score of a result; left out: the model's own default"`
+	Fit       string `yaml:"fit" enum:",stretch,crop,letterbox" doc:"how a frame of another shape meets the model's input; empty: the model's own, else stretch"`
 }
 
 // Camera is a source of frames.
@@ -48,6 +50,9 @@ type Camera struct {
 	Name         string        `yaml:"name" doc:"id in topics and predictions"`
 	Source       string        `yaml:"source" doc:"v4l2:…, folder:…, command:…, http://…, https://… or pattern:…"`
 	Model        string        `yaml:"model" doc:"name of its model; empty: the first"`
+	Interpreter  string        `yaml:"interpreter" enum:"shared,own" doc:"shared: cameras of a model take turns; own: this camera has one for itself, at the price of its memory"`
+	MaxFPS       float64       `yaml:"max_fps" min:"0" max:"1000" doc:"frames to infer per second at most; 0: as many as camera and model manage"`
+	Motion       Motion        `yaml:"motion" doc:"skips inference while the picture does not change"`
 	StallTimeout Duration      `yaml:"stall_timeout" min:"1s" max:"1h" doc:"a camera that is silent for so long is started anew"`
 	Rules        RulesOverride `yaml:"rules" doc:"what differs from the rules for all cameras"`
 
@@ -56,10 +61,26 @@ type Camera struct {
 	EffectiveRules Rules `yaml:"-"`
 }
 
+// Motion is a camera's motion gate.
+type Motion struct {
+	Enabled    bool        `yaml:"enabled" doc:"skip frames without motion"`
+	Threshold  float64     `yaml:"threshold" min:"0" max:"1" doc:"change of the most changed region that counts as motion, as a share of full brightness"`
+	Masks      [][]float64 `yaml:"masks" doc:"regions to ignore, such as a clock overlay: [x0, y0, x1, y1], each 0 to 1 of the frame"`
+	MaxSilence Duration    `yaml:"max_silence" min:"0s" max:"24h" doc:"infer one frame after so long without motion; 0s: never"`
+}
+
 // Inference is how all models run.
 type Inference struct {
-	Delegate string `yaml:"delegate" enum:"cpu" doc:"what runs the model"`
-	Threads  int    `yaml:"threads" min:"1" max:"64" doc:"threads of the delegate; more than the cores make it far slower"`
+	Delegate     Delegates `yaml:"delegate" doc:"what runs the models: auto, cpu, xnnpack, edgetpu, gpu, external:/path.so?option=value, or a list of them in order of preference; the CPU is always the last resort"`
+	Threads      Threads   `yaml:"threads" doc:"threads of the delegate, 1 to 64, or auto: measured, since more than the cores make it far slower"`
+	ProbeTimeout Duration  `yaml:"probe_timeout" min:"1s" max:"10m" doc:"a delegate that has not answered in a trial process by then is passed over"`
+}
+
+// Governor slows inference as the processor gets hot.
+type Governor struct {
+	Enabled    bool    `yaml:"enabled" doc:"watch the processor's temperature and the board's own throttling"`
+	SlowAt     float64 `yaml:"slow_at" min:"30" max:"120" doc:"temperature in °C from which on inference is slowed, step by step"`
+	Hysteresis float64 `yaml:"hysteresis" min:"1" max:"30" doc:"inference speeds up again below slow_at less this, in °C"`
 }
 
 // Rules decide what is kept and published.
@@ -132,7 +153,8 @@ func Default() Config {
 	return Config{
 		Device: hostID(), Fleet: "default", StateDir: "/var/lib/egret",
 		Log:       Log{Level: "info", Format: "text"},
-		Inference: Inference{Delegate: "cpu", Threads: 1},
+		Inference: Inference{Delegate: DelegateList("auto"), ProbeTimeout: Duration(20 * time.Second)},
+		Governor:  Governor{Enabled: true, SlowAt: 75, Hysteresis: 5},
 		Rules:     Rules{Hold: Duration(2 * time.Second)},
 		Outbox:    Outbox{FlushInterval: Duration(5 * time.Second), FlushBytes: 256 << 10, MaxBytes: 256 << 20},
 		MQTT: MQTT{
@@ -144,7 +166,12 @@ func Default() Config {
 }
 
 // defaultCamera is what a camera's entry starts from.
-func defaultCamera() Camera { return Camera{StallTimeout: Duration(10 * time.Second)} }
+func defaultCamera() Camera {
+	return Camera{
+		StallTimeout: Duration(10 * time.Second), Interpreter: "shared",
+		Motion: Motion{Threshold: 0.06, MaxSilence: Duration(time.Minute)},
+	}
+}
 
 // hostID is the host's name as an id: what does not fit becomes a dash.
 func hostID() string {

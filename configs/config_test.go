@@ -81,7 +81,7 @@ func checkAllShown(t *testing.T, text []byte, n *yaml.Node, typ reflect.Type, fi
 			t.Errorf("egret.yaml does not show %s", join(field, k.name))
 		case value != nil && k.field.Type.Kind() == reflect.Struct && value.Kind == yaml.MappingNode:
 			checkAllShown(t, text, value, k.field.Type, join(field, k.name))
-		case value != nil && k.field.Type.Kind() == reflect.Slice:
+		case value != nil && k.field.Type.Kind() == reflect.Slice && k.field.Type.Elem().Kind() == reflect.Struct:
 			checkAllShown(t, text, value.Content[0], k.field.Type.Elem(), k.name)
 		}
 	}

@@ -41,6 +41,12 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, field string) {
 	case *Bytes:
 		scalar(d, n, field, "a size such as 256KiB", p, ParseBytes)
 		return
+	case *Threads:
+		scalar(d, n, field, "a number of threads or auto", p, ParseThreads)
+		return
+	case *Delegates:
+		d.decodeDelegates(n, p, field)
+		return
 	case *Score:
 		p.Set = scalar(d, n, field, "a number", &p.Value, parseFloat)
 		return
@@ -103,6 +109,27 @@ func (d *decoder) decodeSlice(n *yaml.Node, v reflect.Value, field string) {
 		d.decode(item, e, fmt.Sprintf("%s[%d]", field, i))
 		v.Set(reflect.Append(v, e))
 	}
+}
+
+// decodeDelegates takes one word or a list of words.
+func (d *decoder) decodeDelegates(n *yaml.Node, to *Delegates, field string) {
+	var list []string
+	if n.Kind == yaml.SequenceNode {
+		d.decodeSlice(n, reflect.ValueOf(&list).Elem(), field)
+	} else {
+		var word string
+		if !scalar(d, n, field, "a delegate such as auto, or a list of them", &word, func(s string) (string, error) { return s, nil }) {
+			return
+		}
+		list = []string{word}
+	}
+	for _, spec := range list {
+		if spec == "" || strings.ContainsAny(spec, "\n\r") {
+			d.fail(n, field, "", "%q is no delegate", spec)
+			return
+		}
+	}
+	*to = DelegateList(list...)
 }
 
 func (d *decoder) decodeScalar(n *yaml.Node, v reflect.Value, field string) {

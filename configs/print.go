@@ -51,3 +51,19 @@ func (s Score) MarshalYAML() (any, error) { return s.Value, nil }
 
 // IsZero makes a score that was left out vanish from YAML.
 func (s Score) IsZero() bool { return !s.Set }
+
+// MarshalYAML writes one delegate as a word, several as a list.
+func (d Delegates) MarshalYAML() (any, error) {
+	if list := d.List(); len(list) > 1 {
+		return list, nil
+	}
+	return d.lines, nil
+}
+
+// MarshalYAML writes the number, or auto.
+func (t Threads) MarshalYAML() (any, error) {
+	if t == 0 {
+		return "auto", nil
+	}
+	return int(t), nil
+}

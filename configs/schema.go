@@ -37,6 +37,11 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) map[string]any {
 		s["type"], s["pattern"] = []string{"string", "integer"}, `^[0-9]+ ?([KMGT]i?B|kB|B)?$`
 	case t == reflect.TypeFor[Score]():
 		s["type"], s["minimum"], s["maximum"] = "number", 0, 1
+	case t == reflect.TypeFor[Threads]():
+		s["oneOf"] = []any{map[string]any{"const": "auto"}, map[string]any{"type": "integer", "minimum": 1, "maximum": MaxThreads}}
+	case t == reflect.TypeFor[Delegates]():
+		word := map[string]any{"type": "string", "pattern": "^(" + strings.Join(delegates, "|") + ")([?:].*)?$"}
+		s["oneOf"] = []any{word, map[string]any{"type": "array", "items": word, "minItems": 1}}
 	case t.Kind() == reflect.Struct:
 		properties := map[string]any{}
 		for _, k := range keys(t) {
@@ -44,7 +49,10 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) map[string]any {
 		}
 		s["type"], s["properties"], s["additionalProperties"] = "object", properties, false
 	case t.Kind() == reflect.Slice:
-		s["type"], s["items"], s["minItems"] = "array", schemaOf(t.Elem(), ""), 1
+		s["type"], s["items"] = "array", schemaOf(t.Elem(), "")
+		if t.Elem().Kind() == reflect.Struct { // models and cameras: none is nothing to do
+			s["minItems"] = 1
+		}
 	default:
 		schemaScalar(s, t.Kind(), tag)
 	}

@@ -13,6 +13,10 @@ import (
 	"github.com/egret-edge/egret/internal/spelling"
 )
 
+// delegates are what a delegate's specification begins with; tflite knows what
+// follows.
+var delegates = []string{"auto", "cpu", "xnnpack", "edgetpu", "gpu", "external"}
+
 // schemes are the kinds of sources; sensors.Open knows what follows the colon.
 var schemes = []string{"v4l2", "folder", "command", "http", "https", "pattern"}
 
@@ -44,6 +48,7 @@ func (c Config) validate(d *decoder) Errors {
 	}
 	v.models(c.Models)
 	v.cameras(c.Cameras, c.Models)
+	v.inference(c.Inference)
 	v.mqtt(c.MQTT)
 	slices.SortStableFunc(v.errs, func(a, b *Error) int { return a.Line - b.Line })
 	return v.errs
@@ -171,6 +176,11 @@ func (v *validator) cameras(cameras []Camera, models []Model) {
 		field := fmt.Sprintf("cameras[%d]", i)
 		v.name(field, c.Name, seen)
 		v.source(field+".source", c.Source)
+		for k, m := range c.Motion.Masks {
+			if !isBox(m) {
+				v.fail(fmt.Sprintf("%s.motion.masks[%d]", field, k), "", "is not [x0, y0, x1, y1] with 0 ≤ x0 < x1 ≤ 1 and 0 ≤ y0 < y1 ≤ 1")
+			}
+		}
 		var known []string
 		for _, m := range models {
 			known = append(known, m.Name)
@@ -195,6 +205,25 @@ func (v *validator) source(field, source string) {
 	case rest == "" && scheme != "pattern":
 		v.fail(field, "", "names nothing after %q", scheme+":")
 	}
+}
+
+func (v *validator) inference(inf Inference) {
+	list := inf.Delegate.List()
+	if len(list) == 0 {
+		v.fail("inference.delegate", "write auto", "names no delegate")
+	}
+	for _, spec := range list {
+		name, _, _ := strings.Cut(spec, "?")
+		name, _, _ = strings.Cut(name, ":")
+		if !slices.Contains(delegates, name) {
+			v.fail("inference.delegate", spelling.Hint(name, delegates), "%q is not known", spec)
+		}
+	}
+}
+
+// isBox: four numbers, a rectangle within the frame.
+func isBox(m []float64) bool {
+	return len(m) == 4 && m[0] >= 0 && m[0] < m[2] && m[2] <= 1 && m[1] >= 0 && m[1] < m[3] && m[3] <= 1
 }
 
 func (v *validator) mqtt(m MQTT) {

@@ -87,3 +87,47 @@ func (s Score) Pointer() *float64 {
 	}
 	return &s.Value
 }
+
+// Delegates is one delegate or several in order of preference. Its zero value
+// is none; values compare with ==.
+type Delegates struct{ lines string }
+
+// DelegateList is a list of delegates' specifications.
+func DelegateList(specs ...string) Delegates { return Delegates{strings.Join(specs, "\n")} }
+
+// List is the delegates' specifications.
+func (d Delegates) List() []string {
+	if d.lines == "" {
+		return nil
+	}
+	return strings.Split(d.lines, "\n")
+}
+
+// Threads is a number of threads; 0 is "auto", to be measured.
+type Threads int
+
+// String is the number, or auto.
+func (t Threads) String() string {
+	if t == 0 {
+		return "auto"
+	}
+	return strconv.Itoa(int(t))
+}
+
+// MaxThreads bounds a number of threads.
+const MaxThreads = 64
+
+// ParseThreads reads a number of threads.
+func ParseThreads(s string) (Threads, error) {
+	if s == "auto" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q is neither auto nor a whole number", s)
+	case n < 1 || n > MaxThreads:
+		return 0, fmt.Errorf("%d is out of range: 1 to %d, or auto", n, MaxThreads)
+	}
+	return Threads(n), nil
+}

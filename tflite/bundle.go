@@ -42,6 +42,7 @@ type Bundle struct {
 	Manifest Manifest
 	// Labels are the class names by index; nil when there are none.
 	Labels []string
+	folder bool // else a bare file
 }
 
 // OpenBundle opens the bundle at path: a version's folder
@@ -73,8 +74,17 @@ func OpenBundle(path string) (*Bundle, error) {
 	return opened(b, true)
 }
 
+// Path opens the same bundle again, this very version of it.
+func (b *Bundle) Path() string {
+	if b.folder {
+		return b.Dir
+	}
+	return b.ModelPath
+}
+
 func opened(b *Bundle, folder bool) (*Bundle, error) {
-	if err := b.load(folder); err != nil {
+	b.folder = folder
+	if err := b.load(); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -115,11 +125,11 @@ func isFile(path string) bool {
 }
 
 // load reads all but the model's weights.
-func (b *Bundle) load(folder bool) (err error) {
+func (b *Bundle) load() (err error) {
 	if b.Digest, err = checkModelFile(b.ModelPath); err != nil {
 		return err
 	}
-	if folder {
+	if b.folder {
 		if b.Manifest, err = readManifest(filepath.Join(b.Dir, manifestFile)); err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/egret-edge/egret/sensors/pixel"
 )
 
 func floatView(shape []int, values ...float32) tensorView {
@@ -185,25 +187,29 @@ func TestImageInput(t *testing.T) {
 	}
 }
 
-func TestInputTable(t *testing.T) {
+func TestEncoding(t *testing.T) {
 	rgb := []byte{0, 127, 255}
 	for _, tt := range []struct {
 		name string
 		in   TensorInfo
-		norm Normalisation
+		norm Input
 		want []float32
 	}{
-		{"uint8 as it is", TensorInfo{Type: "uint8", Scale: 1. / 128, ZeroPoint: 128}, Normalisation{}, []float32{0, 127, 255}},
-		{"int8 less 128", TensorInfo{Type: "int8", Scale: 1. / 128}, Normalisation{}, []float32{-128, -1, 127}},
-		{"int8 normalised", TensorInfo{Type: "int8", Scale: 1. / 64, ZeroPoint: 3}, Normalisation{Mean: []float64{127}, Std: []float64{128}}, []float32{-61, 3, 67}},
-		{"int8 with a tiny scale", TensorInfo{Type: "int8", Scale: 1e-38}, Normalisation{Mean: []float64{127}, Std: []float64{1e-3}}, []float32{-128, 0, 127}},
-		{"uint8 clamped", TensorInfo{Type: "uint8", Scale: 1. / 64}, Normalisation{Mean: []float64{127}, Std: []float64{8}}, []float32{0, 0, 255}},
-		{"float by default", TensorInfo{Type: "float32"}, Normalisation{}, []float32{-1, -0.003922, 1}},
-		{"float by channel", TensorInfo{Type: "float32"}, Normalisation{Mean: []float64{1, 27, 55}, Std: []float64{1, 10, 100}}, []float32{-1, 10, 2}},
+		{"uint8 as it is", TensorInfo{Type: "uint8", Scale: 1. / 128, ZeroPoint: 128}, Input{}, []float32{0, 127, 255}},
+		{"int8 less 128", TensorInfo{Type: "int8", Scale: 1. / 128}, Input{}, []float32{-128, -1, 127}},
+		{"int8 normalised", TensorInfo{Type: "int8", Scale: 1. / 64, ZeroPoint: 3}, Input{Mean: []float64{127}, Std: []float64{128}}, []float32{-61, 3, 67}},
+		{"int8 with a tiny scale", TensorInfo{Type: "int8", Scale: 1e-38}, Input{Mean: []float64{127}, Std: []float64{1e-3}}, []float32{-128, 0, 127}},
+		{"uint8 clamped", TensorInfo{Type: "uint8", Scale: 1. / 64}, Input{Mean: []float64{127}, Std: []float64{8}}, []float32{0, 0, 255}},
+		{"float by default", TensorInfo{Type: "float32"}, Input{}, []float32{-1, -0.003922, 1}},
+		{"float by channel", TensorInfo{Type: "float32"}, Input{Mean: []float64{1, 27, 55}, Std: []float64{1, 10, 100}}, []float32{-1, 10, 2}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := tensorView{TensorInfo: TensorInfo{Type: tt.in.Type, Scale: 1}, data: make([]byte, 3*tt.in.byteSize())}
-			newInputTable(tt.in, tt.norm).fill(v.data, rgb)
+			var s pixel.Scaler
+			target := pixel.Target{Width: 1, Height: 1, Encoding: newEncoding(tt.in, tt.norm)}
+			if _, err := s.Tensor(v.data, &target, pixel.Image{Format: pixel.RGB24, Width: 1, Height: 1, Data: rgb}); err != nil {
+				t.Fatal(err)
+			}
 			for i, want := range tt.want {
 				if got := v.float(i); math.Abs(float64(got-want)) > 1e-4 {
 					t.Errorf("channel %d is %v, want %v", i, got, want)
@@ -228,35 +234,24 @@ func TestDetectorWithoutLabelsCallsClassesByNumber(t *testing.T) {
 	}
 }
 
-// TestInputTableShortcuts holds the two ways around the table to the table.
-func TestInputTableShortcuts(t *testing.T) {
-	rgb := make([]byte, 3*257) // every pixel value in every channel, and no multiple of 8
-	for i := range rgb {
-		rgb[i] = byte(i)
-	}
+// TestEncodingShortcuts: a table is left out where it would do nothing.
+func TestEncodingShortcuts(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		in    TensorInfo
-		norm  Normalisation
+		norm  Input
 		plain bool
+		flip  byte
 	}{
-		{"uint8 copied", TensorInfo{Type: "uint8"}, Normalisation{}, true},
-		{"int8 flipped", TensorInfo{Type: "int8"}, Normalisation{}, true},
-		{"the usual normalisation", TensorInfo{Type: "int8", Scale: 1 / 127.5, ZeroPoint: -1}, Normalisation{Mean: []float64{127.5}, Std: []float64{127.5}}, false},
-		{"normalised to the pixel itself", TensorInfo{Type: "uint8", Scale: 1}, Normalisation{Mean: []float64{0}, Std: []float64{1}}, true},
-		{"another zero point", TensorInfo{Type: "uint8", Scale: 1, ZeroPoint: 1}, Normalisation{Mean: []float64{0}, Std: []float64{1}}, false},
+		{"uint8 copied", TensorInfo{Type: "uint8"}, Input{}, true, 0},
+		{"int8 flipped", TensorInfo{Type: "int8"}, Input{}, true, 0x80},
+		{"the usual normalisation", TensorInfo{Type: "int8", Scale: 1 / 127.5, ZeroPoint: -1}, Input{Mean: []float64{127.5}, Std: []float64{127.5}}, false, 0},
+		{"normalised to the pixel itself", TensorInfo{Type: "uint8", Scale: 1}, Input{Mean: []float64{0}, Std: []float64{1}}, true, 0},
+		{"another zero point", TensorInfo{Type: "uint8", Scale: 1, ZeroPoint: 1}, Input{Mean: []float64{0}, Std: []float64{1}}, false, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			table := newInputTable(tt.in, tt.norm)
-			if table.plain != tt.plain {
-				t.Errorf("shortcut %v, want %v", table.plain, tt.plain)
-			}
-			got := make([]byte, len(rgb))
-			table.fill(got, rgb)
-			for i, p := range rgb {
-				if want := table.bytes[i%3][p]; got[i] != want {
-					t.Fatalf("byte %d is %d, want %d", i, got[i], want)
-				}
+			if e := newEncoding(tt.in, tt.norm); (e.Bytes == nil) != tt.plain || e.Flip != tt.flip {
+				t.Errorf("table left out %v, flip %#x, want %v and %#x", e.Bytes == nil, e.Flip, tt.plain, tt.flip)
 			}
 		})
 	}

@@ -17,6 +17,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/egret-edge/egret/sensors/pixel"
 )
 
 // ErrNoInference is Load's answer in a program built without cgo.
@@ -33,7 +35,10 @@ type Options struct {
 	// Threshold is the lowest score of a result; nil means the manifest's, or
 	// 0.1 for classification and 0.5 for detection.
 	Threshold *float64
-	Logger    *slog.Logger // what Load remarks on a model that it takes; nil discards
+	// Fit is how a frame of another shape meets the input: "stretch", "crop"
+	// or "letterbox"; "" means the manifest's, or stretch.
+	Fit    string
+	Logger *slog.Logger // what Load remarks on a model that it takes; nil discards
 }
 
 // Info describes a loaded model.
@@ -62,7 +67,8 @@ type Result struct {
 	Index int
 	Label string
 	Score float32 // 0 to 1
-	// Box is x0, y0, x1, y1, each 0 to 1 of the frame.
+	// Box is x0, y0, x1, y1, each 0 to 1 of the model's input (see
+	// Output.Frame).
 	Box    [4]float32
 	HasBox bool
 }
@@ -72,4 +78,16 @@ type Result struct {
 type Output struct {
 	Results    []Result // best first
 	InvokeTime time.Duration
+}
+
+// Frame turns the boxes from the model's input to the frame that it showed.
+func (o *Output) Frame(v pixel.View) {
+	if v == (pixel.View{X1: 1, Y1: 1}) {
+		return
+	}
+	for i := range o.Results {
+		if r := &o.Results[i]; r.HasBox {
+			r.Box = v.Frame(r.Box)
+		}
+	}
 }

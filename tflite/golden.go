@@ -22,8 +22,9 @@ func RunGolden(m *Model, b *Bundle) (int, error) {
 	}
 	var scaler pixel.Scaler
 	var out Output
-	w, h := m.InputSize()
-	rgb := make([]byte, w*h*3)
+	defer scaler.Close()
+	target := m.Target()
+	tensor := make([]byte, target.Bytes())
 	for _, g := range b.Manifest.Golden {
 		path, err := b.inside(g.Image)
 		if err != nil {
@@ -33,10 +34,10 @@ func RunGolden(m *Model, b *Bundle) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("golden sample: %w", err)
 		}
-		if err := scaler.RGB(rgb, w, h, pixel.Image{Format: pixel.Sniff(data), Data: data}); err != nil {
+		if _, err := scaler.Tensor(tensor, &target, pixel.Image{Format: pixel.Sniff(data), Data: data}); err != nil {
 			return 0, fmt.Errorf("golden sample %s: %w", path, err)
 		}
-		if err := m.predict(rgb, &out, dec); err != nil {
+		if err := m.predict(tensor, &out, dec); err != nil {
 			return 0, fmt.Errorf("golden sample %s: %w", path, err)
 		}
 		for _, want := range g.Expect {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/egret-edge/egret/sensors/pixel"
 )
 
 // Task is what a model does.
@@ -36,7 +38,7 @@ type Manifest struct {
 	// 0 otherwise.
 	LabelOffset *int `yaml:"label_offset"`
 	// Input says how the model was trained to see pixels.
-	Input Normalisation `yaml:"input"`
+	Input Input `yaml:"input"`
 	// Scores says whether a classifier gives "probabilities" or "logits".
 	// Without, the output's range tells.
 	Scores string `yaml:"scores"`
@@ -47,11 +49,14 @@ type Manifest struct {
 	Golden []Golden `yaml:"golden"`
 }
 
-// Normalisation maps a pixel of 0 to 255 to the model's real input value:
-// (pixel − Mean) / Std, by channel R, G, B; one value serves all three.
-type Normalisation struct {
+// Input is how a frame becomes the model's input. A pixel of 0 to 255 becomes
+// the real value (pixel − Mean) / Std, by channel R, G, B; one value serves all
+// three.
+type Input struct {
 	Mean []float64 `yaml:"mean"`
 	Std  []float64 `yaml:"std"`
+	// Fit is "stretch" (also when empty), "crop" or "letterbox".
+	Fit string `yaml:"fit"`
 }
 
 // Golden is a picture in the bundle and what the model must see in it.
@@ -138,7 +143,10 @@ func (g Golden) validate() error {
 	return nil
 }
 
-func (n Normalisation) validate() error {
+func (n Input) validate() error {
+	if _, err := pixel.ParseFit(n.Fit); n.Fit != "" && err != nil {
+		return fmt.Errorf("input.fit: %w", err)
+	}
 	if len(n.Mean) != len(n.Std) || (len(n.Mean) != 0 && len(n.Mean) != 1 && len(n.Mean) != 3) {
 		return fmt.Errorf("input: %d means and %d stds: give one of each, or three", len(n.Mean), len(n.Std))
 	}

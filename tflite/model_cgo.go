@@ -17,16 +17,16 @@ import (
 	"unsafe"
 
 	native "github.com/mattn/go-tflite"
+
+	"github.com/egret-edge/egret/sensors/pixel"
 )
 
 // Model is a loaded model with its interpreter. It belongs to one goroutine
 // and must be closed by it.
 type Model struct {
 	info    Info
-	width   int
-	height  int
+	target  pixel.Target
 	decoder decoder
-	table   inputTable
 
 	model       *native.Model
 	options     *native.InterpreterOptions
@@ -102,7 +102,11 @@ func (m *Model) load(b *Bundle, d Delegate, opts Options) (err error) {
 	if operators > 0 && taken == 0 { // whoever was asked, it is the CPU that answers
 		m.info.Delegate = CPU
 	}
-	if err := m.bindInput(b.Manifest.Input); err != nil {
+	in := b.Manifest.Input
+	if opts.Fit != "" {
+		in.Fit = opts.Fit
+	}
+	if err := m.bindInput(in); err != nil {
 		return err
 	}
 	return m.bindOutputs(b, opts)
@@ -118,20 +122,25 @@ func (m *Model) blame(err error) error {
 }
 
 // bindInput checks the one input and keeps its memory.
-func (m *Model) bindInput(n Normalisation) (err error) {
+func (m *Model) bindInput(in Input) (err error) {
 	if c := m.interpreter.GetInputTensorCount(); c != 1 {
 		return fmt.Errorf("it has %d inputs, an image model has one", c)
 	}
 	t := m.interpreter.GetInputTensor(0)
 	info := describe(t)
 	m.info.Inputs = []TensorInfo{info}
-	if m.width, m.height, err = imageInput(info); err != nil {
+	if m.target.Width, m.target.Height, err = imageInput(info); err != nil {
 		return err
 	}
-	if m.input = bytesOf(t); len(m.input) != m.width*m.height*3*info.byteSize() {
+	if in.Fit != "" {
+		if m.target.Fit, err = pixel.ParseFit(in.Fit); err != nil {
+			return err
+		}
+	}
+	m.target.Encoding = newEncoding(info, in)
+	if m.input = bytesOf(t); len(m.input) != m.target.Bytes() {
 		return fmt.Errorf("its input %s has %d bytes", info, len(m.input))
 	}
-	m.table = newInputTable(info, n)
 	return nil
 }
 
@@ -171,21 +180,21 @@ func (m *Model) readOutputs() error {
 // Info describes the model.
 func (m *Model) Info() Info { return m.info }
 
-// InputSize is the size of the picture that the model takes, in pixels.
-func (m *Model) InputSize() (width, height int) { return m.width, m.height }
+// Target describes the tensor that the model takes, for pixel.Scaler.
+func (m *Model) Target() pixel.Target { return m.target }
 
-// Predict runs the model on packed RGB pixels (InputSize, rows top to bottom,
-// 3 bytes each) and fills in out.
-func (m *Model) Predict(rgb []byte, out *Output) error { return m.predict(rgb, out, m.decoder) }
+// Predict runs the model on a tensor of its Target and fills in out. The tensor
+// is copied first, so that it may be filled with the next frame meanwhile.
+func (m *Model) Predict(tensor []byte, out *Output) error { return m.predict(tensor, out, m.decoder) }
 
-func (m *Model) predict(rgb []byte, out *Output, dec decoder) (err error) {
+func (m *Model) predict(tensor []byte, out *Output, dec decoder) (err error) {
 	if m.interpreter == nil {
 		return errors.New("predict: the model is closed")
 	}
-	if len(rgb) != m.width*m.height*3 {
-		return fmt.Errorf("predict: %d bytes of pixels, model %s takes %d×%d×3", len(rgb), m.info.Name, m.width, m.height)
+	if len(tensor) != len(m.input) {
+		return fmt.Errorf("predict: a tensor of %d bytes, model %s takes %d: %s", len(tensor), m.info.Name, len(m.input), m.info.Inputs[0])
 	}
-	m.table.fill(m.input, rgb)
+	copy(m.input, tensor)
 	start := time.Now()
 	status := m.interpreter.Invoke()
 	out.InvokeTime = time.Since(start)

@@ -2,6 +2,8 @@
 
 package tflite
 
+import "github.com/egret-edge/egret/sensors/pixel"
+
 // Model cannot be had without cgo; Load says so.
 type Model struct{}
 
@@ -14,8 +16,8 @@ func Load(*Bundle, Options) (*Model, error) { return nil, ErrNoInference }
 // Info is empty.
 func (*Model) Info() Info { return Info{} }
 
-// InputSize is zero.
-func (*Model) InputSize() (width, height int) { return 0, 0 }
+// Target is zero.
+func (*Model) Target() pixel.Target { return pixel.Target{} }
 
 // Predict returns ErrNoInference.
 func (*Model) Predict([]byte, *Output) error { return ErrNoInference }

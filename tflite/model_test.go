@@ -41,20 +41,20 @@ func load(t testing.TB, b *Bundle, opts Options) *Model {
 	return m
 }
 
-// pixels scales a picture to the model's input.
+// pixels makes the model's tensor of a picture.
 func pixels(t testing.TB, m *Model, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, h := m.InputSize()
-	rgb := make([]byte, w*h*3)
+	target := m.Target()
+	tensor := make([]byte, target.Bytes())
 	var s pixel.Scaler
-	if err := s.RGB(rgb, w, h, pixel.Image{Format: pixel.Sniff(data), Data: data}); err != nil {
+	if _, err := s.Tensor(tensor, &target, pixel.Image{Format: pixel.Sniff(data), Data: data}); err != nil {
 		t.Fatal(err)
 	}
-	return rgb
+	return tensor
 }
 
 func TestClassifyPeacock(t *testing.T) {
@@ -161,9 +161,9 @@ func TestPredictAllocatesNothing(t *testing.T) {
 	pictures := map[string]string{mobilenet: "../samples/classify/peacock.png", ssd: "../samples/detect/example.jpg"}
 	for name, picture := range pictures {
 		m := load(t, bundle(t, name), Options{})
-		w, h := m.InputSize()
+		target := m.Target()
 		var out Output
-		if err := m.Predict(make([]byte, w*h*3), &out); err != nil {
+		if err := m.Predict(make([]byte, target.Bytes()), &out); err != nil {
 			t.Fatal(err)
 		}
 		rgb := pixels(t, m, picture)
@@ -180,8 +180,8 @@ func TestPredictAllocatesNothing(t *testing.T) {
 func TestClosedAndMisused(t *testing.T) {
 	m := load(t, bundle(t, mobilenet), Options{})
 	var out Output
-	if err := m.Predict(make([]byte, 10), &out); err == nil || !strings.Contains(err.Error(), "224×224") {
-		t.Errorf("too few pixels gave %v", err)
+	if err := m.Predict(make([]byte, 10), &out); err == nil || !strings.Contains(err.Error(), "[1 224 224 3]") {
+		t.Errorf("a short tensor gave %v", err)
 	}
 	if err := errors.Join(m.Close(), m.Close()); err != nil {
 		t.Errorf("closing twice: %v", err)
@@ -330,8 +330,8 @@ func BenchmarkPredict(b *testing.B) {
 	for _, name := range []string{mobilenet, ssd} {
 		b.Run(name, func(b *testing.B) {
 			m := load(b, bundle(b, name), Options{})
-			w, h := m.InputSize()
-			rgb := bytes.Repeat([]byte{128}, w*h*3)
+			target := m.Target()
+			rgb := bytes.Repeat([]byte{128}, target.Bytes())
 			var out Output
 			var invoke time.Duration
 			b.ReportAllocs()

@@ -1,10 +1,11 @@
 package tflite
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"unsafe"
+
+	"github.com/egret-edge/egret/sensors/pixel"
 )
 
 // TensorInfo describes one input or output of a model.
@@ -68,22 +69,11 @@ func (t TensorInfo) byteSize() int {
 	return 0
 }
 
-// inputTable maps a pixel's value to the tensor's, for each of R, G and B: all
-// arithmetic of normalisation and quantization is done once, at load.
-type inputTable struct {
-	bytes  *[3][256]byte    // uint8 and int8 (in two's complement)
-	floats *[3][256]float32 // float32
-	// flip replaces bytes where they would do nothing but p ^ flip: 0 for
-	// pixels as they are, 0x80 for pixels less 128. A table costs 0.1 ms a
-	// frame, which shows beside an int8 model's 7 ms.
-	plain bool
-	flip  byte
-}
-
-// newInputTable makes the table for an input tensor. Without a normalisation a
-// quantized model takes the pixel itself (int8: less 128), as the quantized
+// newEncoding makes the encoding for an input tensor: all arithmetic of
+// normalisation and quantization is done once, at load. Without a normalisation
+// a quantized model takes the pixel itself (int8: less 128), as the quantized
 // MobileNets do, and a float model takes −1 to 1.
-func newInputTable(t TensorInfo, n Normalisation) inputTable {
+func newEncoding(t TensorInfo, n Input) pixel.Encoding {
 	mean, std := spread(n.Mean, 127.5), spread(n.Std, 127.5)
 	if t.Type == "float32" {
 		table := new([3][256]float32)
@@ -92,7 +82,7 @@ func newInputTable(t TensorInfo, n Normalisation) inputTable {
 				table[c][p] = float32((float64(p) - mean[c]) / std[c])
 			}
 		}
-		return inputTable{floats: table}
+		return pixel.Encoding{Floats: table}
 	}
 	lowest, highest := 0, 255
 	if t.Type == "int8" {
@@ -111,20 +101,21 @@ func newInputTable(t TensorInfo, n Normalisation) inputTable {
 			table[c][p] = byte(min(max(q, lowest), highest))
 		}
 	}
-	return inputTable{bytes: table}.simplify()
+	return simplify(table)
 }
 
-// simplify sets plain and flip where they say the same as the table.
-func (t inputTable) simplify() inputTable {
-	flip := t.bytes[0][0]
-	for c := range t.bytes {
-		for p := range t.bytes[c] {
-			if (flip != 0 && flip != 0x80) || t.bytes[c][p] != byte(p)^flip {
-				return t
+// simplify leaves the table out where it would do nothing but p ^ flip: 0 for
+// pixels as they are, 0x80 for pixels less 128.
+func simplify(table *[3][256]byte) pixel.Encoding {
+	flip := table[0][0]
+	for c := range table {
+		for p := range table[c] {
+			if (flip != 0 && flip != 0x80) || table[c][p] != byte(p)^flip {
+				return pixel.Encoding{Bytes: table}
 			}
 		}
 	}
-	return inputTable{bytes: t.bytes, plain: true, flip: flip}
+	return pixel.Encoding{Flip: flip}
 }
 
 func spread(v []float64, def float64) [3]float64 {
@@ -135,43 +126,6 @@ func spread(v []float64, def float64) [3]float64 {
 		return [3]float64{v[0], v[1], v[2]}
 	}
 	return [3]float64{def, def, def}
-}
-
-// fill writes packed RGB pixels into the tensor's bytes.
-func (t inputTable) fill(dst, rgb []byte) {
-	switch {
-	case t.plain && t.flip == 0:
-		copy(dst, rgb)
-		return
-	case t.plain:
-		flipTop(dst, rgb)
-		return
-	case t.bytes != nil:
-		for i := 0; i+2 < len(rgb); i += 3 {
-			dst[i] = t.bytes[0][rgb[i]]
-			dst[i+1] = t.bytes[1][rgb[i+1]]
-			dst[i+2] = t.bytes[2][rgb[i+2]]
-		}
-		return
-	}
-	floats := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/4)
-	for i := 0; i+2 < len(rgb); i += 3 {
-		floats[i] = t.floats[0][rgb[i]]
-		floats[i+1] = t.floats[1][rgb[i+1]]
-		floats[i+2] = t.floats[2][rgb[i+2]]
-	}
-}
-
-// flipTop writes src with every byte's top bit flipped, eight bytes at a time.
-func flipTop(dst, src []byte) {
-	const tops = 0x8080808080808080
-	i := 0
-	for ; i+8 <= len(src); i += 8 {
-		binary.NativeEndian.PutUint64(dst[i:], binary.NativeEndian.Uint64(src[i:])^tops)
-	}
-	for ; i < len(src); i++ {
-		dst[i] = src[i] ^ 0x80
-	}
 }
 
 // imageInput checks that a tensor can take a picture: [1, height, width, 3] of

@@ -52,11 +52,11 @@ error and the others go on; the exit code is then 1.`,
 		}),
 	}
 	fl := cmd.Flags()
-	fl.StringVarP(&f.model, "model", "m", "", "model `path`: a bundle folder or a .tflite file (default: MobileNet v1 where it is installed)")
+	modelFlag(cmd, &f.model)
 	fl.StringVar(&f.labels, "labels", "", "labels `file`, instead of the model's own")
 	fl.IntVarP(&f.topK, "top-k", "k", 3, "results per picture at most")
 	fl.Float64VarP(&f.threshold, "threshold", "t", 0.1, "lowest score to show, 0 to 1")
-	fl.StringVar(&f.delegate, "delegate", "cpu", "what runs the model")
+	fl.StringVar(&f.delegate, "delegate", "cpu", "delegate `spec`: cpu, xnnpack, edgetpu, gpu, external:/path.so?option=value")
 	fl.IntVar(&f.threads, "threads", 1, "threads of the delegate")
 	fl.BoolVar(&f.asJSON, "json", false, "print one prediction object per line")
 	fl.BoolVar(&f.asCSV, "csv", false, "print comma-separated values")
@@ -127,8 +127,8 @@ func (f classifyFlags) options() (tflite.Options, error) {
 	if !(f.threshold >= 0 && f.threshold <= 1) {
 		return tflite.Options{}, usageError{fmt.Errorf("--threshold %v: give a score from 0 to 1", f.threshold)}
 	}
-	if f.threads < 1 || f.threads > 64 {
-		return tflite.Options{}, usageError{fmt.Errorf("--threads %d: give a whole number from 1 to 64", f.threads)}
+	if err := checkDelegate(f.delegate, f.threads); err != nil {
+		return tflite.Options{}, err
 	}
 	o := tflite.Options{Delegate: f.delegate, Threads: f.threads, Logger: slog.New(slog.DiscardHandler)}
 	if f.hasTopK {

@@ -27,7 +27,7 @@ func configFlag(cmd *cobra.Command, path *string) {
 
 func newRun() *cobra.Command {
 	var path string
-	var show bool
+	var show, tune bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent until it is told to stop",
@@ -39,15 +39,16 @@ a file that is wrong changes nothing.`,
 		Example: "  egret run --config configs/demo.yaml --print",
 		Args:    cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			return runAgent(cmd, path, show)
+			return runAgent(cmd, path, show, tune)
 		}),
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&tune, "tune", false, "measure delegates and threads anew, whatever is remembered")
 	cmd.Flags().BoolVar(&show, "print", false, "print a line per prediction to standard output")
 	return cmd
 }
 
-func runAgent(cmd *cobra.Command, path string, show bool) error {
+func runAgent(cmd *cobra.Command, path string, show, tune bool) error {
 	cfg, err := configs.Load(path) // for the log's format only; the agent reads it anew
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func runAgent(cmd *cobra.Command, path string, show bool) error {
 	level := new(slog.LevelVar)
 	opts := agent.Options{
 		ConfigPath: path, Version: version,
-		Log: newLog(cmd.ErrOrStderr(), cfg.Log.Format, level), Level: level, Reload: hup,
+		Log: newLog(cmd.ErrOrStderr(), cfg.Log.Format, level), Level: level, Reload: hup, Tune: tune,
 	}
 	if show {
 		out := cmd.OutOrStdout()

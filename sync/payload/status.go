@@ -33,7 +33,8 @@ type Telemetry struct {
 }
 
 // CameraTelemetry counts one camera's frames since the agent's start.
-// Captured = Predicted + Dropped + Failed + those in hand.
+// Captured = Predicted + Dropped + Failed + Skipped (all reasons) + those in
+// hand.
 type CameraTelemetry struct {
 	State     string  `json:"state"` // "running", "waiting" or "ended"
 	Captured  uint64  `json:"captured"`
@@ -43,6 +44,12 @@ type CameraTelemetry struct {
 	Restarts  uint64  `json:"restarts"`
 	FPS       float64 `json:"fps"` // predictions per second over the last interval
 	LastError string  `json:"last_error,omitempty"`
+	// Skipped counts the frames that were not worth an Invoke, by reason:
+	// "max_fps", "motion" (none was seen) or "heat" (the governor slowed down).
+	Skipped map[string]uint64 `json:"skipped,omitempty"`
+	// SavedMs is what the motion gate saved since the agent's start: the frames
+	// without motion times an Invoke.
+	SavedMs float64 `json:"saved_ms,omitempty"`
 }
 
 // ModelTelemetry is one model's figures over the last interval.
@@ -52,6 +59,9 @@ type ModelTelemetry struct {
 	Threads     int     `json:"threads"`
 	InvokeUsP50 float64 `json:"invoke_us_p50"`
 	InvokeUsP95 float64 `json:"invoke_us_p95"`
+	// Duty is the share of the time that the governor lets the model work, 0
+	// to 1.
+	Duty float64 `json:"duty"`
 }
 
 // Account is the delivery account. At every moment

@@ -1,0 +1,184 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/egret-edge/egret/sensors/pixel"
+	"github.com/egret-edge/egret/tflite"
+)
+
+// ProbeRequest is what a trial process is asked: to load a model in one way,
+// run its golden samples and time its Invokes. Nothing new is trusted in the
+// agent's own process before: native code can crash it or never come back.
+type ProbeRequest struct {
+	// Model is a bundle's folder or a .tflite file.
+	Model string `json:"model"`
+	// Delegate is a specification for tflite.ParseDelegate.
+	Delegate string `json:"delegate"`
+	Threads  int    `json:"threads"`
+	// Invokes are timed until there are Runs of them or Budget is used up,
+	// but three at least. Zero means 50 runs and 1 s.
+	Runs   int           `json:"runs,omitempty"`
+	Budget time.Duration `json:"budget_ns,omitempty"`
+}
+
+// ProbeReport is the answer.
+type ProbeReport struct {
+	// Spec is the delegate that was asked for; Delegate is what ran, which is
+	// "cpu" when Spec takes none of the model's operators.
+	Spec     string `json:"spec"`
+	Delegate string `json:"delegate"`
+	Threads  int    `json:"threads"`
+	OK       bool   `json:"ok"`
+	// Reason says in one line why not.
+	Reason    string  `json:"reason,omitempty"`
+	Library   string  `json:"library,omitempty"`
+	Operators int     `json:"operators,omitempty"` // of the model; 0 when not known
+	Delegated int     `json:"delegated,omitempty"` // of those, the delegate's
+	Golden    int     `json:"golden"`              // samples answered right
+	LoadMs    float64 `json:"load_ms"`
+	Runs      int     `json:"runs"`
+	InvokeP50 float64 `json:"invoke_ms_p50"`
+	InvokeP95 float64 `json:"invoke_ms_p95"`
+	// untried: no process could be started, which says nothing of the
+	// delegate.
+	untried bool
+}
+
+// Probe does what the request asks in this process. A model or delegate that
+// does not work is no error: the report says so.
+func Probe(req ProbeRequest) ProbeReport {
+	r := ProbeReport{Spec: req.Delegate, Threads: req.Threads, Library: tflite.Version()}
+	if err := r.run(req); err != nil {
+		r.Reason = err.Error()
+		return r
+	}
+	r.OK = true
+	return r
+}
+
+// maxProbeRequest bounds what a trial process reads; paths are 4096 bytes at
+// most.
+const maxProbeRequest = 64 << 10
+
+// ServeProbe is the trial process: it reads one request as JSON and writes its
+// report as one line of JSON.
+func ServeProbe(in io.Reader, out io.Writer) error {
+	data, err := io.ReadAll(io.LimitReader(in, maxProbeRequest))
+	if err != nil {
+		return fmt.Errorf("read probe request: %w", err)
+	}
+	var req ProbeRequest
+	if err := json.Unmarshal(data, &req); err != nil {
+		return fmt.Errorf("read probe request: %w", err)
+	}
+	// A line of its own: a driver may have printed something before.
+	line, err := json.Marshal(Probe(req))
+	if err != nil {
+		return fmt.Errorf("write probe report: %w", err)
+	}
+	_, err = fmt.Fprintf(out, "\n%s\n", line)
+	return err
+}
+
+func (r *ProbeReport) run(req ProbeRequest) error {
+	b, err := tflite.OpenBundle(req.Model)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	m, err := tflite.Load(b, tflite.Options{Delegate: req.Delegate, Threads: req.Threads})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	r.LoadMs = milliseconds(time.Since(start))
+	info := m.Info()
+	r.Delegate, r.Operators, r.Delegated = info.Delegate, info.Operators, info.Delegated
+	if r.Golden, err = tflite.RunGolden(m, b); err != nil {
+		return err
+	}
+	return r.measure(m, req)
+}
+
+// measure times Invokes on noise: kernels take the same time for all pictures,
+// but denormal numbers in a float model do not.
+func (r *ProbeReport) measure(m *tflite.Model, req ProbeRequest) error {
+	runs, budget := req.Runs, req.Budget
+	if runs <= 0 {
+		runs = 50
+	}
+	if budget <= 0 {
+		budget = time.Second
+	}
+	tensor, err := noise(m.Target())
+	if err != nil {
+		return err
+	}
+	var out tflite.Output
+	if err := m.Predict(tensor, &out); err != nil { // the first one warms up
+		return err
+	}
+	var times []time.Duration
+	for start := time.Now(); len(times) < 3 || len(times) < runs && time.Since(start) < budget; {
+		if err := m.Predict(tensor, &out); err != nil {
+			return err
+		}
+		times = append(times, out.InvokeTime)
+	}
+	slices.Sort(times)
+	r.Runs, r.InvokeP50, r.InvokeP95 = len(times), percentile(times, 0.5)/1e3, percentile(times, 0.95)/1e3
+	return nil
+}
+
+// noise is a picture of noise as the tensor.
+func noise(t pixel.Target) ([]byte, error) {
+	rgb := make([]byte, t.Width*t.Height*3)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range rgb {
+		rgb[i] = byte(random.Uint32())
+	}
+	var s pixel.Scaler
+	defer s.Close()
+	tensor := make([]byte, t.Bytes())
+	_, err := s.Tensor(tensor, &t, pixel.Image{Format: pixel.RGB24, Width: t.Width, Height: t.Height, Data: rgb})
+	return tensor, err
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+// Prober runs probes in processes of their own.
+type Prober struct {
+	// Timeout bounds one probe; zero means 20 s.
+	Timeout time.Duration
+}
+
+// Probe asks a process of its own, which is killed when it does not answer in
+// time. It always gives a report.
+func (p Prober) Probe(ctx context.Context, req ProbeRequest) ProbeReport {
+	timeout := p.Timeout
+	if timeout <= 0 {
+		timeout = 20 * time.Second
+	}
+	r := ProbeReport{Spec: req.Delegate, Threads: req.Threads}
+	input, err := json.Marshal(req)
+	if err != nil {
+		r.Reason, r.untried = err.Error(), true
+		return r
+	}
+	c := &child{input: input, timeout: timeout}
+	output, err := c.run(ctx)
+	switch {
+	case err != nil:
+		r.Reason, r.untried = err.Error(), !c.started
+	case json.Unmarshal(lastLine(output), &r) != nil:
+		r = ProbeReport{Spec: req.Delegate, Threads: req.Threads, Reason: "the trial process gave no answer"}
+	}
+	return r
+}

@@ -1,0 +1,250 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/egret-edge/egret/tflite"
+)
+
+// auto stands in a list of delegates for the fastest that the device has.
+const auto = "auto"
+
+// Choice is what a model shall run on.
+type Choice struct {
+	Delegate string `json:"delegate"` // a specification
+	Threads  int    `json:"threads"`
+	// Report is the choice's own, of Table.
+	Report ProbeReport `json:"report"`
+	// Table is everything that was measured on the way.
+	Table []ProbeReport `json:"table"`
+	// Remembered: it was measured at an earlier start.
+	Remembered bool `json:"-"`
+	// Passed are the delegates that would have been preferred and do not work.
+	Passed []ProbeReport `json:"-"`
+}
+
+// Tuner chooses delegate and threads by trial. It is for one goroutine.
+type Tuner struct {
+	Probe func(context.Context, ProbeRequest) ProbeReport
+	// Memory holds earlier choices; nil forgets.
+	Memory *TuningMemory
+	// Cores bounds the threads that are tried.
+	Cores int
+	// Log may be nil.
+	Log *slog.Logger
+	// Watch sees every report as it comes; may be nil.
+	Watch func(ProbeReport)
+}
+
+// Choose finds what runs the model: the first delegate of the list that works,
+// "auto" being the fastest one, and the CPU last. threads 0 are measured too.
+// The error says why not even the CPU runs it.
+func (t *Tuner) Choose(ctx context.Context, b *tflite.Bundle, list []string, threads int) (Choice, error) {
+	key := tuningKey(b, list, threads, t.Cores)
+	if c, ok := t.Memory.recall(key); ok {
+		c.Remembered = true
+		return c, nil
+	}
+	if !slices.Contains(list, tflite.CPU) {
+		list = append(slices.Clone(list), tflite.CPU)
+	}
+	var c Choice
+	for _, spec := range list {
+		specs := []string{spec}
+		if spec == auto {
+			specs = Candidates()
+		}
+		best, ok := t.sweep(ctx, &c, b, specs, threads)
+		if ctx.Err() != nil {
+			return c, ctx.Err()
+		}
+		if ok {
+			c.Delegate, c.Threads, c.Report = best.Spec, best.Threads, best
+			t.remember(key, c)
+			return c, nil
+		}
+	}
+	last := c.Passed[len(c.Passed)-1]
+	if last.untried { // no way to try: the plainest one is taken on trust
+		t.log().Warn("cannot try delegates, taking the CPU with one thread", "reason", last.Reason)
+		c.Delegate, c.Threads = tflite.CPU, max(threads, 1)
+		return c, nil
+	}
+	return c, fmt.Errorf("model %s does not run here: %s", b.ModelPath, last.Reason)
+}
+
+// remember keeps a choice for the next start, unless something better was
+// passed over: it may be back by then.
+func (t *Tuner) remember(key string, c Choice) {
+	if len(c.Passed) > 0 {
+		return
+	}
+	if err := t.Memory.store(key, c); err != nil {
+		t.log().Warn("cannot remember the choice of delegate and threads", "error", err)
+	}
+}
+
+// sweep tries the specs with one thread and more, adds all reports to the
+// choice's table, and gives the best that works.
+func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []string, threads int) (ProbeReport, bool) {
+	var works []ProbeReport
+	for _, spec := range specs {
+		fewer := 0.0
+		for _, n := range threadCounts(threads, t.Cores) {
+			r := t.try(ctx, c, b, spec, n)
+			if ctx.Err() != nil {
+				return r, false
+			}
+			if !r.OK {
+				c.Passed = append(c.Passed, r)
+				break // what does not work with one thread hangs with two as well
+			}
+			if r.Delegate == tflite.CPU && spec != tflite.CPU && slices.Contains(specs, tflite.CPU) {
+				break // it takes nothing of this model: the CPU is tried anyway
+			}
+			works = append(works, r)
+			if fewer > 0 && r.InvokeP50 > 1.2*fewer {
+				break // and even more threads would be slower yet
+			}
+			fewer = r.InvokeP50
+		}
+	}
+	if len(works) == 0 {
+		return ProbeReport{}, false
+	}
+	if len(specs) > 1 { // among candidates, only an accelerator's absence may end
+		c.Passed = slices.DeleteFunc(c.Passed, func(r ProbeReport) bool { return r.Spec == tflite.XNNPACK })
+	}
+	best := fastest(works)
+	if threads == 0 && best.Threads > 1 {
+		best = t.confirm(ctx, c, b, works, best)
+	}
+	return best, true
+}
+
+// confirm measures a choice of several threads against one thread once more,
+// in turn: machines are busy at times, and a wrong choice of threads costs the
+// most.
+func (t *Tuner) confirm(ctx context.Context, c *Choice, b *tflite.Bundle, works []ProbeReport, best ProbeReport) ProbeReport {
+	again := []ProbeReport{}
+	for i := range works {
+		r := &works[i]
+		if r.Spec != best.Spec || r.Threads != best.Threads && r.Threads != 1 {
+			continue
+		}
+		if second := t.try(ctx, c, b, r.Spec, r.Threads); second.OK {
+			// The slower of two counts for the many threads, the faster for one.
+			if slower := second.InvokeP50 > r.InvokeP50; slower == (r.Threads > 1) {
+				*r = second
+			}
+			again = append(again, *r)
+		}
+	}
+	if len(again) == 0 {
+		return best
+	}
+	return fastest(again)
+}
+
+func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, spec string, threads int) ProbeReport {
+	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: spec, Threads: threads})
+	if ctx.Err() != nil {
+		return r
+	}
+	c.Table = append(c.Table, r)
+	if t.Watch != nil {
+		t.Watch(r)
+	}
+	return r
+}
+
+// near is how much slower a plainer choice may be and still be preferred:
+// measurements of the same thing spread by so much.
+const near = 1.03
+
+// fastest is the report with the shortest Invoke; of those near it, the one
+// with the fewest threads and then the plainest delegate.
+func fastest(reports []ProbeReport) ProbeReport {
+	limit := slices.MinFunc(reports, func(a, b ProbeReport) int {
+		return compare(a.InvokeP50, b.InvokeP50)
+	}).InvokeP50 * near
+	var best *ProbeReport
+	for i := range reports {
+		r := &reports[i]
+		if r.InvokeP50 > limit {
+			continue
+		}
+		if best == nil || r.Threads < best.Threads || r.Threads == best.Threads && r.Spec == tflite.CPU {
+			best = r
+		}
+	}
+	return *best
+}
+
+func compare(a, b float64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// threadCounts are the numbers of threads to try: the given one, or 1 to the
+// number of cores, above 4 by doubling.
+func threadCounts(fixed, cores int) []int {
+	if fixed > 0 {
+		return []int{fixed}
+	}
+	counts := []int{1}
+	for n := 2; n <= cores && n <= 64; {
+		counts = append(counts, n)
+		switch {
+		case n < 4:
+			n++
+		case n < cores:
+			n = min(2*n, cores)
+		default:
+			n++
+		}
+	}
+	return counts
+}
+
+func (t *Tuner) log() *slog.Logger {
+	if t.Log != nil {
+		return t.Log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// Summary is the table in one line, for the log.
+func (c Choice) Summary() string {
+	var b strings.Builder
+	for i, r := range c.Table {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s×%d ", specName(r.Spec), r.Threads)
+		if r.OK {
+			fmt.Fprintf(&b, "%.2f ms", r.InvokeP50)
+		} else {
+			b.WriteString("failed")
+		}
+	}
+	return b.String()
+}
+
+// specName is a specification as logs and tables show it.
+func specName(spec string) string {
+	d, err := tflite.ParseDelegate(spec)
+	if err != nil {
+		return spec
+	}
+	return d.String()
+}

@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/egret-edge/egret/tflite"
+)
+
+// TuningFile is the name of the remembered choices in the state folder.
+const TuningFile = "tuning.json"
+
+// Limits of the file; a choice takes about 2 KiB.
+const (
+	maxTuningBytes   = 1 << 20
+	maxTuningChoices = 64
+)
+
+// TuningMemory keeps choices in a file, so that a start costs no sweep. What it
+// cannot read it forgets. A nil one remembers nothing.
+type TuningMemory struct {
+	Path string
+	// ReadOnly has it remember nothing new.
+	ReadOnly bool
+}
+
+type tuningFile struct {
+	Choices map[string]tuningEntry `json:"choices"`
+}
+
+type tuningEntry struct {
+	Choice Choice    `json:"choice"`
+	Model  string    `json:"model"` // for people who look
+	Used   time.Time `json:"used"`
+}
+
+func (m *TuningMemory) read() tuningFile {
+	empty := tuningFile{Choices: map[string]tuningEntry{}}
+	if m == nil {
+		return empty
+	}
+	f, err := os.Open(m.Path)
+	if err != nil {
+		return empty
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxTuningBytes))
+	var t tuningFile
+	if err != nil || json.Unmarshal(data, &t) != nil || t.Choices == nil {
+		return empty
+	}
+	return t
+}
+
+func (m *TuningMemory) recall(key string) (Choice, bool) {
+	e, ok := m.read().Choices[key]
+	c := e.Choice
+	if _, err := tflite.ParseDelegate(c.Delegate); !ok || err != nil || c.Threads < 1 || c.Threads > 64 {
+		return Choice{}, false
+	}
+	return c, true
+}
+
+// store writes the file anew, whole or not at all.
+func (m *TuningMemory) store(key string, c Choice) error {
+	if m == nil || m.ReadOnly {
+		return nil
+	}
+	t := m.read()
+	t.Choices[key] = tuningEntry{Choice: c, Used: time.Now().UTC()}
+	for len(t.Choices) > maxTuningChoices {
+		oldest := key
+		for k, e := range t.Choices {
+			if e.Used.Before(t.Choices[oldest].Used) {
+				oldest = k
+			}
+		}
+		delete(t.Choices, oldest)
+	}
+	data, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode choices: %w", err)
+	}
+	return replaceFile(m.Path, data)
+}
+
+// Forget has everything measured anew.
+func (m *TuningMemory) Forget() error {
+	if err := os.Remove(m.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget choices of delegate and threads: %w", err)
+	}
+	return nil
+}
+
+// replaceFile writes a file that is whole after a power cut at any moment.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// tuningKey names everything that a choice depends on: when one of it changes,
+// it is another key.
+func tuningKey(b *tflite.Bundle, list []string, threads, cores int) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "1\n%s\n%s\n%s\n%d %d\n", b.Digest, tflite.Version(), processor(), cores, threads)
+	for _, spec := range list {
+		if spec == auto {
+			fmt.Fprintln(h, auto, strings.Join(Candidates(), " "))
+			continue
+		}
+		fmt.Fprintln(h, spec)
+		if d, err := tflite.ParseDelegate(spec); err == nil && d.Path != "" {
+			if info, err := os.Stat(d.Path); err == nil {
+				fmt.Fprintln(h, info.Size(), info.ModTime().UnixNano())
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// processor is what Linux calls the processor, without what changes from
+// moment to moment.
+func processor() string {
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	var b strings.Builder
+	b.WriteString(runtime.GOARCH)
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		name, _, _ := strings.Cut(line, ":")
+		switch strings.TrimSpace(name) {
+		case "model name", "stepping", "microcode", "flags", "Features", "CPU implementer", "CPU part", "CPU revision", "Model", "Hardware":
+			if !seen[line] {
+				seen[line] = true
+				b.WriteString(line)
+			}
+		}
+	}
+	return b.String()
+}
+
+// Candidates are the delegates that "auto" tries on this device.
+func Candidates() []string {
+	list := []string{tflite.XNNPACK, tflite.CPU}
+	if edgeTPU("/dev", "/sys/bus/usb/devices") {
+		list = append([]string{"edgetpu"}, list...)
+	}
+	return list
+}
+
+// edgeTPU tells whether a Coral accelerator is there: a PCIe one is
+// /dev/apex_N, a USB one is 1a6e:089a until its firmware is loaded and
+// 18d1:9302 afterwards.
+func edgeTPU(dev, usb string) bool {
+	if apex, _ := filepath.Glob(filepath.Join(dev, "apex_[0-9]*")); len(apex) > 0 {
+		return true
+	}
+	vendors, _ := filepath.Glob(filepath.Join(usb, "*", "idVendor"))
+	for _, v := range vendors {
+		vendor, _ := os.ReadFile(v)
+		product, _ := os.ReadFile(filepath.Join(filepath.Dir(v), "idProduct"))
+		switch strings.TrimSpace(string(vendor)) + ":" + strings.TrimSpace(string(product)) {
+		case "1a6e:089a", "18d1:9302":
+			return true
+		}
+	}
+	return false
+}
