@@ -49,7 +49,7 @@ func (c *child) exec(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a trial process: %w", err)
 	}
-	stdout, stderr := &tail{limit: maxChildOutput}, &tail{limit: 4 << 10}
+	stdout, stderr := &tail{limit: maxChildOutput}, &tail{limit: maxChildOutput}
 	cmd := exec.CommandContext(ctx, exe, "probe", "-")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(c.input), stdout, stderr
 	cmd.WaitDelay = 2 * time.Second // a driver's own child may hold the pipes
@@ -70,16 +70,22 @@ func (c *child) exec(ctx context.Context) ([]byte, error) {
 	return stdout.buf, nil
 }
 
-// ended says how a process died.
+// ended says how a process died. Go catches the signals of a crash in native
+// code, says so on standard error in the form "SIGSEGV: segmentation
+// violation" before its registers, and exits with code 2.
 func ended(s *os.ProcessState, stderr []byte) error {
-	how := fmt.Sprintf("ended with exit code %d", s.ExitCode())
 	if status, ok := s.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		how = "crashed (" + status.Signal().String() + ")"
+		return fmt.Errorf("crashed (%v)", status.Signal())
+	}
+	for line := range bytes.Lines(stderr) {
+		if name, what, ok := bytes.Cut(bytes.TrimSpace(line), []byte(": ")); ok && bytes.HasPrefix(name, []byte("SIG")) {
+			return fmt.Errorf("crashed (%s)", what)
+		}
 	}
 	if last := lastLine(stderr); len(last) > 0 {
-		how += ": " + string(last)
+		return fmt.Errorf("ended with exit code %d: %s", s.ExitCode(), last)
 	}
-	return errors.New(how)
+	return fmt.Errorf("ended with exit code %d", s.ExitCode())
 }
 
 // self is this very program, also after its file was replaced by an upgrade.

@@ -1,0 +1,305 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/test/delegates"
+	"github.com/egret-edge/egret/tflite"
+)
+
+const mobilenet = "../models/mobilenet_v1_1.0_224_quant"
+
+func openBundle(t testing.TB, path string) *tflite.Bundle {
+	t.Helper()
+	b, err := tflite.OpenBundle(path)
+	if err != nil {
+		t.Fatalf("%v (make deps brings it)", err)
+	}
+	return b
+}
+
+// device answers probes from a table of milliseconds; what it lacks fails.
+type device struct {
+	ms     map[string]float64 // by "delegate×threads"
+	probed []string
+}
+
+func (d *device) probe(_ context.Context, req ProbeRequest) ProbeReport {
+	name := fmt.Sprintf("%s×%d", specName(req.Delegate), req.Threads)
+	d.probed = append(d.probed, name)
+	r := ProbeReport{Spec: req.Delegate, Delegate: specName(req.Delegate), Threads: req.Threads}
+	r.InvokeP50, r.OK = d.ms[name]
+	if !r.OK {
+		r.Reason = "no luck with " + name
+	}
+	return r
+}
+
+func TestChoose(t *testing.T) {
+	b := openBundle(t, mobilenet)
+	for _, tt := range []struct {
+		name    string
+		ms      map[string]float64
+		list    []string
+		threads int
+		cores   int
+		want    string
+		passed  int
+		probed  string
+	}{
+		{name: "int8: the fast kernels and both cores", cores: 2, list: []string{auto},
+			ms:   map[string]float64{"xnnpack×1": 7.5, "xnnpack×2": 4.2, "cpu×1": 40, "cpu×2": 38},
+			want: "xnnpack×2", probed: "xnnpack×1 xnnpack×2 cpu×1 cpu×2 xnnpack×1 xnnpack×2"},
+		{name: "threads that do not help are not used", cores: 2, list: []string{auto},
+			ms:   map[string]float64{"xnnpack×1": 36, "xnnpack×2": 35.8, "cpu×1": 36, "cpu×2": 35.5},
+			want: "cpu×1", probed: "xnnpack×1 xnnpack×2 cpu×1 cpu×2"},
+		{name: "more threads are not tried once they are slower", cores: 16, list: []string{"cpu"},
+			ms:   map[string]float64{"cpu×1": 40, "cpu×2": 22, "cpu×3": 30},
+			want: "cpu×2", probed: "cpu×1 cpu×2 cpu×3 cpu×1 cpu×2"},
+		{name: "fixed threads", cores: 4, threads: 3, list: []string{auto},
+			ms: map[string]float64{"xnnpack×3": 5, "cpu×3": 20}, want: "xnnpack×3", probed: "xnnpack×3 cpu×3"},
+		{name: "the order of the list counts, not the speed", cores: 1, list: []string{"edgetpu", "xnnpack"},
+			ms: map[string]float64{"edgetpu×1": 9, "xnnpack×1": 5, "cpu×1": 40}, want: "edgetpu×1", probed: "edgetpu×1"},
+		{name: "the CPU is always last", cores: 2, list: []string{"edgetpu", "external:/x.so"},
+			ms:   map[string]float64{"cpu×1": 40, "cpu×2": 21},
+			want: "cpu×2", passed: 2, probed: "edgetpu×1 external:x.so×1 cpu×1 cpu×2 cpu×1 cpu×2"},
+		{name: "no fast kernels in this library", cores: 1, list: []string{auto},
+			ms: map[string]float64{"cpu×1": 40}, want: "cpu×1", probed: "xnnpack×1 cpu×1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &device{ms: tt.ms}
+			c, err := (&Tuner{Probe: d.probe, Cores: tt.cores}).Choose(t.Context(), b, tt.list, tt.threads)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprintf("%s×%d", c.Delegate, c.Threads); got != tt.want || len(c.Passed) != tt.passed {
+				t.Errorf("chose %s and passed over %v, want %s and %d", got, c.Passed, tt.want, tt.passed)
+			}
+			if got := strings.Join(d.probed, " "); got != tt.probed {
+				t.Errorf("probed %s\nwant   %s", got, tt.probed)
+			}
+			if len(c.Table) != len(d.probed) {
+				t.Errorf("the table has %d rows of %d", len(c.Table), len(d.probed))
+			}
+		})
+	}
+}
+
+func TestChooseFailsWhenNothingRuns(t *testing.T) {
+	_, err := (&Tuner{Probe: (&device{}).probe, Cores: 2}).Choose(t.Context(), openBundle(t, mobilenet), []string{auto}, 0)
+	if err == nil || !strings.Contains(err.Error(), "no luck with cpu×1") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v, want one line with the CPU's reason", err)
+	}
+}
+
+func TestChooseEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	d := &device{ms: map[string]float64{"cpu×1": 1}}
+	tuner := Tuner{Cores: 1, Probe: func(c context.Context, r ProbeRequest) ProbeReport { cancel(); return d.probe(c, r) }}
+	if _, err := tuner.Choose(ctx, openBundle(t, mobilenet), []string{auto}, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want canceled", err)
+	}
+}
+
+func TestChoiceIsRemembered(t *testing.T) {
+	b := openBundle(t, mobilenet)
+	memory := &TuningMemory{Path: filepath.Join(t.TempDir(), TuningFile)}
+	d := &device{ms: map[string]float64{"xnnpack×1": 5, "cpu×1": 40, "cpu×2": 40, "xnnpack×2": 3}}
+	choose := func(list []string, threads, cores int) (Choice, int) {
+		t.Helper()
+		before := len(d.probed)
+		c, err := (&Tuner{Probe: d.probe, Cores: cores, Memory: memory}).Choose(t.Context(), b, list, threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, len(d.probed) - before
+	}
+	first, _ := choose([]string{auto}, 0, 2)
+	again, probes := choose([]string{auto}, 0, 2)
+	if probes != 0 || !again.Remembered || again.Delegate != first.Delegate || again.Threads != first.Threads || len(again.Table) != len(first.Table) {
+		t.Errorf("again %+v after %d probes, want what was chosen first", again, probes)
+	}
+	for _, other := range []struct {
+		name           string
+		list           []string
+		threads, cores int
+	}{{"another number of cores", []string{auto}, 0, 1}, {"other delegates", []string{"xnnpack"}, 0, 2}, {"fixed threads", []string{auto}, 1, 2}} {
+		if _, probes := choose(other.list, other.threads, other.cores); probes == 0 {
+			t.Errorf("%s: not measured anew", other.name)
+		}
+	}
+	t.Run("not when something better was passed over", func(t *testing.T) {
+		if _, probes := choose([]string{"edgetpu", "cpu"}, 0, 1); probes == 0 {
+			t.Fatal("not measured")
+		}
+		if _, probes := choose([]string{"edgetpu", "cpu"}, 0, 1); probes == 0 {
+			t.Error("the edgetpu was given up for good")
+		}
+	})
+	t.Run("forgotten on command", func(t *testing.T) {
+		if err := memory.Forget(); err != nil {
+			t.Fatal(err)
+		}
+		if _, probes := choose([]string{auto}, 0, 2); probes == 0 {
+			t.Error("still remembered")
+		}
+	})
+	t.Run("a damaged file is no memory", func(t *testing.T) {
+		for _, text := range []string{"", "{", "[]", `{"choices":{"k":{"choice":{"delegate":"warp","threads":-1}}}}`, strings.Repeat("x", maxTuningBytes+1)} {
+			if err := os.WriteFile(memory.Path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, probes := choose([]string{auto}, 0, 2); probes == 0 {
+				t.Errorf("remembered from %.20q", text)
+			}
+		}
+	})
+	t.Run("the file stays small", func(t *testing.T) {
+		for i := range maxTuningChoices + 5 {
+			if err := memory.store(fmt.Sprint(i), first); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(memory.read().Choices); n != maxTuningChoices {
+			t.Errorf("%d choices kept, want %d", n, maxTuningChoices)
+		}
+		if _, ok := memory.recall(fmt.Sprint(maxTuningChoices + 4)); !ok {
+			t.Error("the newest was dropped")
+		}
+	})
+}
+
+func FuzzTuningFile(f *testing.F) {
+	for _, seed := range []string{"", "{}", `{"choices":{"k":{"choice":{"delegate":"cpu","threads":2},"used":"2026-01-01T00:00:00Z"}}}`, `{"choices":{"k":{"choice":{"threads":1e9}}}}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m := &TuningMemory{Path: filepath.Join(t.TempDir(), "t.json")}
+		if err := os.WriteFile(m.Path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, ok := m.recall("k"); ok && (c.Threads < 1 || c.Threads > 64) {
+			t.Fatalf("recalled %+v", c)
+		}
+		if err := m.store("new", Choice{Delegate: "cpu", Threads: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := m.recall("new"); !ok {
+			t.Fatal("what was stored is not there")
+		}
+	})
+}
+
+func TestThreadCounts(t *testing.T) {
+	for cores, want := range map[int][]int{1: {1}, 2: {1, 2}, 3: {1, 2, 3}, 4: {1, 2, 3, 4}, 6: {1, 2, 3, 4, 6}, 8: {1, 2, 3, 4, 8}, 12: {1, 2, 3, 4, 8, 12}, 128: {1, 2, 3, 4, 8, 16, 32, 64}} {
+		if got := threadCounts(0, cores); !slices.Equal(got, want) {
+			t.Errorf("%d cores: %v, want %v", cores, got, want)
+		}
+	}
+}
+
+func TestEdgeTPUIsFound(t *testing.T) {
+	dev, usb := t.TempDir(), t.TempDir()
+	if edgeTPU(dev, usb) {
+		t.Error("found one in empty folders")
+	}
+	put := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(filepath.Join(usb, "1-1", "idVendor"), "1a6e\n")
+	put(filepath.Join(usb, "1-1", "idProduct"), "0001\n")
+	if edgeTPU(dev, usb) {
+		t.Error("took another device for one")
+	}
+	put(filepath.Join(usb, "1-1", "idProduct"), "089a\n")
+	if !edgeTPU(dev, usb) {
+		t.Error("missed the USB one")
+	}
+	put(filepath.Join(dev, "apex_0"), "")
+	if !edgeTPU(dev, t.TempDir()) {
+		t.Error("missed the PCIe one")
+	}
+}
+
+// TestProbe is the contract of the real trial process; TestMain serves it.
+func TestProbe(t *testing.T) {
+	lib := delegates.Build(t)
+	for _, tt := range []struct{ name, model, spec, want string }{
+		{"works", mobilenet, delegates.Spec(lib, "take", ""), ""},
+		{"refuses", mobilenet, delegates.Spec(lib, "refuse", ""), "no device found"},
+		{"fails to prepare", mobilenet, delegates.Spec(lib, "prepare", ""), "no such graph"},
+		{"crashes", mobilenet, delegates.Spec(lib, "crash", ""), "crashed (segmentation violation)"},
+		{"hangs", mobilenet, delegates.Spec(lib, "hang", ""), "no answer within 3s: killed"},
+		{"gets stuck in an Invoke", mobilenet, delegates.Spec(lib, "stuck", ""), "no answer within 3s: killed"},
+		{"no model", "/no/such/model", "cpu", "no such file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := Prober{Timeout: 3 * time.Second}.Probe(t.Context(), ProbeRequest{Model: tt.model, Delegate: tt.spec, Threads: 1, Runs: 3})
+			if tt.want != "" {
+				if r.OK || r.untried || !strings.Contains(r.Reason, tt.want) || strings.Contains(r.Reason, "\n") {
+					t.Errorf("report %+v, want one line with %q", r, tt.want)
+				}
+				return
+			}
+			if !r.OK || r.Delegate != "external:libtest_delegate.so" || r.Delegated != 1 || r.Golden != 1 || r.Runs != 3 || !(r.InvokeP50 > 0) || r.InvokeP95 < r.InvokeP50 {
+				t.Errorf("report %+v", r)
+			}
+		})
+	}
+}
+
+// TestOpenerRunsOnTheCPU: what crashes, hangs and refuses is tried in order,
+// named once each, and the model runs on the CPU; when the device is back, so
+// is the model.
+func TestOpenerRunsOnTheCPU(t *testing.T) {
+	lib := delegates.Build(t)
+	lost := filepath.Join(t.TempDir(), "lost")
+	if err := os.WriteFile(lost, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := openBundle(t, mobilenet)
+	o := &opener{bundle: b, open: openModel, tuner: &Tuner{Probe: Prober{Timeout: 3 * time.Second}.Probe, Cores: 1}}
+	o.inf.Delegate = configs.DelegateList(delegates.Spec(lib, "crash", ""), delegates.Spec(lib, "hang", ""), delegates.Spec(lib, "take", lost))
+	m, err := o.preferred(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if m.Info().Delegate != "cpu" || len(o.choice.Passed) != 3 || o.recovery() == nil || !o.recovery().lost {
+		t.Errorf("runs on %s after %d failures", m.Info().Delegate, len(o.choice.Passed))
+	}
+	if _, err := o.revive(t.Context()); err == nil || !strings.Contains(err.Error(), "crashed") {
+		t.Errorf("revived with %v", err)
+	}
+	o.inf.Delegate = configs.DelegateList(delegates.Spec(lib, "take", lost))
+	if _, err := o.revive(t.Context()); err == nil || !strings.Contains(err.Error(), "no device found") {
+		t.Errorf("revived without a device: %v", err)
+	}
+	if err := os.Remove(lost); err != nil {
+		t.Fatal(err)
+	}
+	back, err := o.revive(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	if back.Info().Delegate != "external:libtest_delegate.so" {
+		t.Errorf("came back on %s", back.Info().Delegate)
+	}
+}
