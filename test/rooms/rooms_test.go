@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"test/rig/frame":    {"sensors/pixel"},
 	"test/rig/uvcsim":   {},
 	"test/rooms":        {},
+	"test/smallmodel":   {},
 	"test/spine":        {"*"},
 }
 
