@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh brings what egret is built and run with and does not carry in git:
 #
-#   packages   Debian packages that are missing (npm, mosquitto, …)
+#   packages   Debian packages that are missing (npm, libjpeg-dev, mosquitto, …)
 #   native     TensorFlow Lite 2.9.0 for amd64 and arm64, into build/native/
 #   models     the default models, labels and pictures, into models/ and samples/
 #
@@ -34,6 +34,9 @@ packages() {
 	for pair in $(want_packages); do
 		command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 	done
+	# libjpeg-turbo has no command: the compiler must find its header.
+	echo '#include <stdio.h>
+		#include <jpeglib.h>' | ${CC:-cc} -E -x c - >/dev/null 2>&1 || missing="$missing libjpeg-dev"
 	[ -n "$missing" ] || return 0
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo

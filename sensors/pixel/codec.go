@@ -3,7 +3,6 @@ package pixel
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -28,10 +27,11 @@ const maxScans = 200
 // the limits.
 func encodedSize(src Image) (int, int, error) {
 	var cfg image.Config
+	if src.Format == JPEG {
+		return jpegSize(src.Data)
+	}
 	err := guard(src.Format, func(r io.Reader) (err error) {
 		switch src.Format {
-		case JPEG:
-			cfg, err = jpeg.DecodeConfig(r)
 		case PNG:
 			cfg, err = png.DecodeConfig(r)
 		case BMP:
@@ -47,28 +47,23 @@ func encodedSize(src Image) (int, int, error) {
 	if err := checkSize(src.Format, cfg.Width, cfg.Height); err != nil {
 		return 0, 0, err
 	}
-	if cfg.Width*cfg.Height > maxDeep && isDeep(src, cfg.ColorModel) {
-		return 0, 0, fail(src.Format, ErrTooLarge, "picture is %d×%d pixels, limit for progressive or 16-bit is %d in all", cfg.Width, cfg.Height, maxDeep)
-	}
-	return cfg.Width, cfg.Height, nil
+	deep := cfg.ColorModel == color.RGBA64Model || cfg.ColorModel == color.NRGBA64Model
+	return cfg.Width, cfg.Height, checkDeep(src.Format, cfg.Width, cfg.Height, deep)
 }
 
-func isDeep(src Image, m color.Model) bool {
-	return src.Format == JPEG && jpegHeader(src.Data).progressive ||
-		m == color.RGBA64Model || m == color.NRGBA64Model
+// checkDeep applies the limit on pictures that take twice the memory.
+func checkDeep(f Format, w, h int, deep bool) error {
+	if deep && w*h > maxDeep {
+		return fail(f, ErrTooLarge, "picture is %d×%d pixels, limit for progressive or 16-bit is %d in all", w, h, maxDeep)
+	}
+	return nil
 }
 
 // decodeFile decodes an encoded picture whose size was checked.
 func decodeFile(src Image) (img image.Image, err error) {
 	data := src.Data
-	if src.Format == JPEG {
-		h := jpegHeader(data)
-		if n := bytes.Count(data, []byte{0xFF, markerSOS}); h.progressive && n > maxScans {
-			return nil, fail(JPEG, ErrTooLarge, "picture has %d scans, limit is %d", n, maxScans)
-		}
-		if !h.huffman {
-			data = withTables(data)
-		}
+	if src.Format == JPEG && !readHeader(data).huffman {
+		data = withTables(data)
 	}
 	err = guard(src.Format, func(r io.Reader) (err error) {
 		switch src.Format {
@@ -103,33 +98,18 @@ func guard(f Format, decode func(io.Reader) error, data []byte) (err error) {
 		f == JPEG && !bytes.Contains(data, []byte{0xFF, markerEOI}) && Sniff(data) == JPEG:
 		return &Error{Format: f, Kind: ErrTruncated}
 	default:
-		return fail(f, ErrFormat, "%s", oneLine(err))
+		return fail(f, ErrFormat, "%s", oneLine(err.Error()))
 	}
 }
 
-func oneLine(err error) string {
-	b := []byte(fmt.Sprint(err))
+func oneLine(text string) string {
+	b := []byte(text)
 	for i, c := range b {
 		if c < ' ' {
 			b[i] = ' '
 		}
 	}
 	return string(b)
-}
-
-type jpegInfo struct{ progressive, huffman bool }
-
-func jpegHeader(data []byte) jpegInfo {
-	var h jpegInfo
-	for seg := range segments(data) {
-		switch seg.marker {
-		case markerSOF2:
-			h.progressive = true
-		case markerDHT:
-			h.huffman = true
-		}
-	}
-	return h
 }
 
 // standardTables is the DHT segments of ITU-T T.81, K.3, as the standard
@@ -140,13 +120,16 @@ var standardTables = sync.OnceValue(func() []byte {
 		return nil
 	}
 	var tables []byte
-	for seg := range segments(b.Bytes()) {
+	for w := walk(b.Bytes()); ; {
+		seg, ok := w.next()
+		if !ok {
+			return tables
+		}
 		if seg.marker == markerDHT {
 			n := len(seg.body) + 2
 			tables = append(append(tables, 0xFF, markerDHT, byte(n>>8), byte(n)), seg.body...)
 		}
 	}
-	return tables
 })
 
 // withTables puts the standard Huffman tables into a JPEG without any. Many
@@ -163,9 +146,9 @@ func planesOf(img image.Image, f Format) picture {
 	b := img.Bounds()
 	switch m := img.(type) {
 	case *image.YCbCr:
-		p := picture{model: full}
+		p := picture{model: yuv, matrix: jfif}
 		if f == WebP { // VP8 is video: RFC 6386, section 9.2
-			p.model = limited
+			p.matrix = &matrices[BT601][0]
 		}
 		cw, ch := chromaSize(m)
 		p.planes = [3]plane{
@@ -235,7 +218,7 @@ func overWhite(pix []byte) {
 func videoOverWhite(m *image.NYCbCrA) []byte {
 	b := m.Bounds()
 	out := make([]byte, 4*b.Dx()*b.Dy())
-	k := matrices[limited]
+	k := matrices[BT601][0]
 	i := 0
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {

@@ -7,12 +7,15 @@ import "encoding/binary"
 // Anything absent, damaged or out of range is 1, as stored: a broken thumbnail
 // header is no reason to refuse the picture.
 func orientation(jpeg []byte) int {
-	for seg := range segments(jpeg) {
+	for w := walk(jpeg); ; {
+		seg, ok := w.next()
+		if !ok {
+			return 1
+		}
 		if seg.marker == markerAPP1 && len(seg.body) > 6 && string(seg.body[:6]) == "Exif\x00\x00" {
 			return tiffOrientation(seg.body[6:])
 		}
 	}
-	return 1
 }
 
 // maxEntries bounds the walk through the first directory; real ones have about

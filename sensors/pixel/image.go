@@ -50,5 +50,7 @@ type Image struct {
 	// Stride is the number of bytes from one row of the first plane to the
 	// next; zero means tightly packed.
 	Stride int
+	// Colour says what the samples of a raw YUV format mean.
+	Colour Colour
 	Data   []byte
 }

@@ -1,5 +1,7 @@
 package pixel
 
+import "math"
+
 // plane is one channel of a picture: w×h samples that start at pix[at], row
 // bytes from row to row and step bytes from sample to sample.
 type plane struct {
@@ -14,30 +16,36 @@ type plane struct {
 // sample is skipped and fine patterns do not alias. It is what Pillow and
 // golang.org/x/image/draw call bilinear, and is kept from picture to picture.
 type filter struct {
-	from, to int
-	taps     []tap
-	weights  []int32 // 16.16, each output's sum to 1
+	from, to      int
+	start, length int32
+	taps          []tap
+	weights       []int32 // 16.16, each output's sum to 1
 }
 
 // tap is one output sample: the first input sample and the slice of weights.
 type tap struct{ first, at, n int }
 
-// set prepares the filter for a change of size; it does nothing when that is
-// what it is already.
-func (f *filter) set(from, to int) {
-	if f.from == from && f.to == to {
+// set prepares the filter that brings the part of from samples that begins at
+// start and has length, both in units of 1/whole of them, to to samples; it
+// does nothing when that is what it is already.
+func (f *filter) set(from int, start, length int32, to int) {
+	if f.from == from && f.to == to && f.start == start && f.length == length {
 		return
 	}
-	f.from, f.to, f.taps, f.weights = from, to, f.taps[:0], f.weights[:0]
-	scale := float64(from) / float64(to)
+	*f = filter{from: from, to: to, start: start, length: length, taps: f.taps[:0], weights: f.weights[:0]}
+	origin := float64(from) * float64(start) / whole
+	scale := float64(from) * float64(length) / whole / float64(to)
 	support := max(1, scale)
 	for i := range to {
-		centre := (float64(i)+0.5)*scale - 0.5
-		first := max(0, int(centre-support)+btoi(centre-support > 0))
-		last := min(from-1, int(centre+support))
+		centre := origin + (float64(i)+0.5)*scale - 0.5
+		first := max(0, int(math.Ceil(centre-support)))
+		last := min(from-1, int(math.Floor(centre+support)))
 		f.add(first, last, centre, support)
 	}
 }
+
+// same tells whether the filter changes nothing.
+func (f *filter) same() bool { return f.from == f.to && f.start == 0 && f.length == whole }
 
 // add appends one output's weights over the input samples first to last.
 func (f *filter) add(first, last int, centre, support float64) {
@@ -67,13 +75,6 @@ func triangle(x float64) float64 {
 	return max(0, 1-x)
 }
 
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // across resizes every row of src to len(f.taps) samples, packed, into dst.
 func (f *filter) across(dst []byte, src plane) {
 	n := len(f.taps)
@@ -81,7 +82,7 @@ func (f *filter) across(dst []byte, src plane) {
 		row := src.pix[src.at+y*src.row:]
 		row = row[:(src.w-1)*src.step+1]
 		out := dst[y*n : (y+1)*n]
-		if f.from == f.to {
+		if f.same() {
 			for x := range out {
 				out[x] = row[x*src.step]
 			}
@@ -101,7 +102,7 @@ func (f *filter) across(dst []byte, src plane) {
 // down resizes the columns of width packed samples in src into dst, using acc
 // as the running sums of one row.
 func (f *filter) down(dst, src []byte, width int, acc []int32) {
-	if f.from == f.to {
+	if f.same() {
 		copy(dst, src[:width*f.from])
 		return
 	}

@@ -1,51 +1,79 @@
 package pixel
 
-// Scaler decodes pictures and scales them to packed RGB. The zero value is
-// ready. It keeps buffers from picture to picture, so that raw formats of a
-// steady size allocate nothing; it is not safe for concurrent use, and holds
-// nothing of a picture's bytes after a call.
+// Scaler decodes pictures and scales them to tensors. The zero value is ready.
+// It keeps buffers, some of them native, from picture to picture: a JPEG or a
+// raw picture of a steady size allocates nothing. It is not safe for concurrent
+// use, and holds nothing of a picture's bytes after a call.
 type Scaler struct {
-	across, down [2]filter // for full-size planes and for smaller chroma
-	wide         []byte    // one plane after its rows were resized
-	out          [3][]byte // the planes at their final size
-	turned       []byte    // packed RGB before its orientation is applied
-	acc          []int32
+	native native
+	turned []byte // packed RGB before its orientation is applied
 }
 
 // picture is a decoded or raw picture as planes.
 type picture struct {
-	planes      [3]plane
-	model       model
-	orientation int
+	planes [3]plane
+	model  model
+	matrix *matrix // of a yuv one
 }
 
-// RGB decodes src and stretches it to width×height pixels in dst, which must
-// hold exactly width*height*3 bytes: R, G, B, rows from top to bottom. A JPEG
-// is turned as its EXIF orientation says. Transparency is laid over white, as
-// a viewer shows it. Raw YUV is BT.601 with limited range, a JPEG's with full
-// range. The error is an *Error on one line and wraps ErrTooLarge, ErrFormat or
-// ErrTruncated; dst's content is then undefined.
-func (s *Scaler) RGB(dst []byte, width, height int, src Image) error {
-	if err := checkTarget(dst, width, height, src.Format); err != nil {
-		return err
+// pad is the grey of a letterbox's bars.
+const pad = 128
+
+// Tensor decodes src, scales it to the target and writes it to dst, which must
+// hold exactly t.Bytes() bytes. The view says which part of the frame the
+// target shows. A JPEG is turned as its EXIF orientation says; transparency is
+// laid over white, as a viewer shows it. The error is an *Error on one line and
+// wraps ErrTooLarge, ErrFormat or ErrTruncated; dst's content is then
+// undefined.
+func (s *Scaler) Tensor(dst []byte, t *Target, src Image) (View, error) {
+	if err := checkTarget(dst, t, src.Format); err != nil {
+		return View{}, err
 	}
-	p, err := s.decode(src)
-	if err != nil {
-		return err
+	if err := checkBytes(src); err != nil {
+		return View{}, err
 	}
-	if p.orientation <= 1 {
-		s.scale(dst, width, height, p)
-		return nil
+	turn := 1
+	if src.Format == JPEG {
+		turn = orientation(src.Data)
 	}
-	w, h := width, height
-	if swapsSides(p.orientation) {
-		w, h = height, width
+	if turn == 1 {
+		r, err := s.native.render(dst, t, src)
+		return r.view(t.Width, t.Height), err
 	}
-	s.turned = grow(s.turned, len(dst))
-	s.scale(s.turned, w, h, p)
-	orient(dst, s.turned, w, h, p.orientation)
-	return nil
+	return s.turn(dst, t, src, turn)
 }
+
+// turn scales a picture as it is stored and turns the result.
+func (s *Scaler) turn(dst []byte, t *Target, src Image, turn int) (View, error) {
+	stored := Target{Width: t.Width, Height: t.Height, Fit: t.Fit}
+	if swapsSides(turn) {
+		stored.Width, stored.Height = t.Height, t.Width
+	}
+	n := stored.Bytes()
+	s.turned = grow(s.turned, 2*n)
+	r, err := s.native.render(s.turned[:n], &stored, src)
+	if err != nil {
+		return View{}, err
+	}
+	orient(s.turned[n:], s.turned[:n], stored.Width, stored.Height, turn)
+	t.Encoding.encode(dst, s.turned[n:])
+	v := r.view(stored.Width, stored.Height) // the same from both sides, so mirroring changes nothing
+	if swapsSides(turn) {
+		v = View{v.Y0, v.X0, v.Y1, v.X1}
+	}
+	return v, nil
+}
+
+// RGB is Tensor for packed RGB, stretched to width×height pixels: dst must hold
+// exactly width*height*3 bytes.
+func (s *Scaler) RGB(dst []byte, width, height int, src Image) error {
+	_, err := s.Tensor(dst, &Target{Width: width, Height: height}, src)
+	return err
+}
+
+// Close frees the native buffers. The scaler may be used again; one that is
+// forgotten is closed by the garbage collector.
+func (s *Scaler) Close() { s.native.close() }
 
 // Size is the width and height that src is seen with, in pixels, EXIF
 // orientation applied. It reads headers only and enforces the limits, so it
@@ -69,9 +97,9 @@ func Size(src Image) (w, h int, err error) {
 	return w, h, nil
 }
 
-func checkTarget(dst []byte, width, height int, f Format) error {
-	if width <= 0 || height <= 0 || width > MaxSide || height > MaxSide || width*height > MaxPixels || len(dst) != width*height*3 {
-		return fail(f, ErrFormat, "no room for %d×%d pixels in %d bytes", width, height, len(dst))
+func checkTarget(dst []byte, t *Target, f Format) error {
+	if t.Width <= 0 || t.Height <= 0 || t.Width > MaxSide || t.Height > MaxSide || t.Width*t.Height > MaxPixels || len(dst) != t.Bytes() {
+		return fail(f, ErrFormat, "no room for %d×%d pixels in %d bytes", t.Width, t.Height, len(dst))
 	}
 	return nil
 }
@@ -86,10 +114,8 @@ func checkBytes(src Image) error {
 	return nil
 }
 
-func (s *Scaler) decode(src Image) (picture, error) {
-	if err := checkBytes(src); err != nil {
-		return picture{}, err
-	}
+// decode gives a picture's planes by Go's decoders.
+func decode(src Image) (picture, error) {
 	if !src.Format.Encoded() {
 		return rawPlanes(src)
 	}
@@ -100,15 +126,11 @@ func (s *Scaler) decode(src Image) (picture, error) {
 	if err != nil {
 		return picture{}, err
 	}
-	p := planesOf(img, src.Format)
-	if src.Format == JPEG {
-		p.orientation = orientation(src.Data)
-	}
-	return p, nil
+	return planesOf(img, src.Format), nil
 }
 
 func rawPlanes(src Image) (picture, error) {
-	p := picture{model: limited}
+	p := picture{model: yuv, matrix: src.Colour.matrix()}
 	switch src.Format {
 	case YUYV, NV12, I420:
 	case RGB24:
@@ -121,29 +143,6 @@ func rawPlanes(src Image) (picture, error) {
 	var err error
 	p.planes, err = layout(src)
 	return p, err
-}
-
-// scale resizes each plane on its own and mixes colours only at the final
-// size: chroma planes are often a quarter as large, and a model's input is far
-// smaller than a camera's picture.
-func (s *Scaler) scale(dst []byte, width, height int, p picture) {
-	n := 3
-	if p.model == gray {
-		n = 1
-	}
-	s.acc = grow(s.acc, width)
-	for i := range n {
-		pl := p.planes[i]
-		kind := btoi(pl.w != p.planes[0].w || pl.h != p.planes[0].h)
-		across, down := &s.across[kind], &s.down[kind]
-		across.set(pl.w, width)
-		down.set(pl.h, height)
-		s.wide = grow(s.wide, width*pl.h)
-		s.out[i] = grow(s.out[i], width*height)
-		across.across(s.wide, pl)
-		down.down(s.out[i], s.wide, width, s.acc)
-	}
-	interleave(dst, s.out[0], s.out[1], s.out[2], p.model)
 }
 
 func grow[T any](b []T, n int) []T {
