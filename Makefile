@@ -37,7 +37,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) $(JPEG_LIBS) -lm -Wl,-rpath,$$O
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln bench fuzz e2e env install uninstall clean
+.PHONY: help deps build run test race lint vuln bench microbench fuzz e2e env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -73,7 +73,14 @@ lint: deps ## gofmt, go vet, staticcheck, shellcheck (if there), the units
 vuln: ## look for known vulnerabilities (asks the Go vulnerability database)
 	$(GO) tool govulncheck ./...
 
-bench: deps ## run the benchmarks; each prints ratios to a baseline of the same run
+bench: build ## measure against a C program and a naive loop; MODELS=dir adds bundles
+	@mkdir -p bin bench
+	$(or $(CC),cc) $(CGO_CFLAGS) -o bin/bench-raw test/bench/raw/raw.c -L$(TFLITE_LIB) -ltensorflowlite_c -ldl -Wl,-rpath,$(TFLITE_LIB)
+	$(GO) build -o bin/bench-naive ./test/bench/naive
+	$(GO) build -o bin/bench ./test/bench
+	bin/bench -raw bin/bench-raw -naive bin/bench-naive -egret bin/egret -out bench/results.json $(if $(MODELS),-models $(MODELS))
+
+microbench: deps ## run the packages' own benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 fuzz: deps ## run every fuzz target for FUZZTIME (default 10s) each

@@ -15,6 +15,7 @@ import (
 
 // child is one run of this program as a trial process ("egret probe -").
 type child struct {
+	program string // empty: this one
 	input   []byte
 	timeout time.Duration
 	started bool // whether there ever was a process
@@ -45,9 +46,12 @@ func (c *child) run(ctx context.Context) ([]byte, error) {
 }
 
 func (c *child) exec(ctx context.Context) ([]byte, error) {
-	exe, err := self()
-	if err != nil {
-		return nil, fmt.Errorf("start a trial process: %w", err)
+	exe := c.program
+	if exe == "" {
+		var err error
+		if exe, err = self(); err != nil {
+			return nil, fmt.Errorf("start a trial process: %w", err)
+		}
 	}
 	stdout, stderr := &tail{limit: maxChildOutput}, &tail{limit: maxChildOutput}
 	cmd := exec.CommandContext(ctx, exe, "probe", "-")
@@ -58,7 +62,7 @@ func (c *child) exec(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("start a trial process: %w", err)
 	}
 	c.started = true
-	err = cmd.Wait()
+	err := cmd.Wait()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("no answer within %v: killed", c.timeout)

@@ -157,6 +157,8 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 type Prober struct {
 	// Timeout bounds one probe; zero means 20 s.
 	Timeout time.Duration
+	// Program is egret's file; empty is this very program.
+	Program string
 }
 
 // Probe asks a process of its own, which is killed when it does not answer in
@@ -172,7 +174,7 @@ func (p Prober) Probe(ctx context.Context, req ProbeRequest) ProbeReport {
 		r.Reason, r.untried = err.Error(), true
 		return r
 	}
-	c := &child{input: input, timeout: timeout}
+	c := &child{program: p.Program, input: input, timeout: timeout}
 	output, err := c.run(ctx)
 	switch {
 	case err != nil:

@@ -27,8 +27,7 @@ type classifyFlags struct {
 	model, labels    string
 	topK             int
 	threshold        float64
-	delegate         string
-	threads          int
+	on               runsOn
 	asJSON, asCSV    bool
 	hasTopK, hasThld bool
 }
@@ -56,8 +55,7 @@ error and the others go on; the exit code is then 1.`,
 	fl.StringVar(&f.labels, "labels", "", "labels `file`, instead of the model's own")
 	fl.IntVarP(&f.topK, "top-k", "k", 3, "results per picture at most")
 	fl.Float64VarP(&f.threshold, "threshold", "t", 0.1, "lowest score to show, 0 to 1")
-	fl.StringVar(&f.delegate, "delegate", "cpu", "delegate `spec`: cpu, xnnpack, edgetpu, gpu, external:/path.so?option=value")
-	fl.IntVar(&f.threads, "threads", 1, "threads of the delegate")
+	f.on.flags(cmd, "cpu", "1")
 	fl.BoolVar(&f.asJSON, "json", false, "print one prediction object per line")
 	fl.BoolVar(&f.asCSV, "csv", false, "print comma-separated values")
 	cmd.MarkFlagsMutuallyExclusive("json", "csv")
@@ -65,8 +63,7 @@ error and the others go on; the exit code is then 1.`,
 }
 
 func classify(cmd *cobra.Command, f classifyFlags, args []string) error {
-	opts, err := f.options()
-	if err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	path, err := agent.FindModel(f.model)
@@ -74,6 +71,10 @@ func classify(cmd *cobra.Command, f classifyFlags, args []string) error {
 		return err
 	}
 	bundle, err := agent.OpenModel(configs.Model{Path: path, Labels: f.labels})
+	if err != nil {
+		return err
+	}
+	opts, err := f.options(cmd, bundle)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func classify(cmd *cobra.Command, f classifyFlags, args []string) error {
 		files = append(files, found...)
 	}
 	out := newPredictionWriter(stdout, f)
-	bar := newProgress(stdout, stderr, len(files))
+	bar := newProgress(stderr, len(files), !isTerminal(stdout)) // or it would run into the results
 	start, invokes := time.Now(), time.Duration(0)
 	err = c.Each(cmd.Context(), files, cmd.InOrStdin(), func(file string, p payload.Prediction, err error) error {
 		_ = bar.Add(1) // a bar that cannot be drawn is no reason to stop
@@ -120,24 +121,26 @@ func classify(cmd *cobra.Command, f classifyFlags, args []string) error {
 	return nil
 }
 
-func (f classifyFlags) options() (tflite.Options, error) {
+func (f classifyFlags) check() error {
 	if f.topK < 1 || f.topK > 1000 {
-		return tflite.Options{}, usageError{fmt.Errorf("--top-k %d: give a whole number from 1 to 1000", f.topK)}
+		return usageError{fmt.Errorf("--top-k %d: give a whole number from 1 to 1000", f.topK)}
 	}
 	if !(f.threshold >= 0 && f.threshold <= 1) {
-		return tflite.Options{}, usageError{fmt.Errorf("--threshold %v: give a score from 0 to 1", f.threshold)}
+		return usageError{fmt.Errorf("--threshold %v: give a score from 0 to 1", f.threshold)}
 	}
-	if err := checkDelegate(f.delegate, f.threads); err != nil {
-		return tflite.Options{}, err
-	}
-	o := tflite.Options{Delegate: f.delegate, Threads: f.threads, Logger: slog.New(slog.DiscardHandler)}
+	return f.on.check()
+}
+
+func (f classifyFlags) options(cmd *cobra.Command, b *tflite.Bundle) (tflite.Options, error) {
+	o, err := f.on.options(cmd, b)
+	o.Logger = slog.New(slog.DiscardHandler)
 	if f.hasTopK {
 		o.TopK = f.topK
 	}
 	if f.hasThld {
 		o.Threshold = &f.threshold
 	}
-	return o, nil
+	return o, err
 }
 
 // predictionWriter prints predictions in the chosen form.
@@ -206,14 +209,14 @@ func writeRows(w io.Writer, p payload.Prediction) error {
 	return nil
 }
 
-// newProgress is a bar on the terminal for long work, silent when there is no
-// terminal or when the results themselves scroll by on it.
-func newProgress(stdout, stderr io.Writer, n int) *progressbar.ProgressBar {
-	if n < 2 || !isTerminal(stderr) || isTerminal(stdout) {
+// newProgress is a bar on the terminal for long work, silent when there is none
+// or it is not wanted.
+func newProgress(stderr io.Writer, n int, wanted bool) *progressbar.ProgressBar {
+	if n < 2 || !wanted || !isTerminal(stderr) {
 		return progressbar.DefaultSilent(int64(n))
 	}
 	return progressbar.NewOptions(n, progressbar.OptionSetWriter(stderr), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionSetDescription("pictures"), progressbar.OptionClearOnFinish())
+		progressbar.OptionShowIts(), progressbar.OptionClearOnFinish())
 }
 
 func isTerminal(w io.Writer) bool {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,6 +69,58 @@ itself: it reads a request as JSON from standard input and answers in JSON.`,
 
 func modelFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVarP(path, "model", "m", "", "model `path`: a bundle folder or a .tflite file (default: MobileNet v1 where it is installed)")
+}
+
+// runsOn is what a command's --delegate and --threads ask for.
+type runsOn struct {
+	delegate, threads string
+}
+
+func (r *runsOn) flags(cmd *cobra.Command, delegate, threads string) {
+	cmd.Flags().StringVar(&r.delegate, "delegate", delegate, "delegate `spec`: auto, cpu, xnnpack, edgetpu, gpu, external:/path.so?option=value")
+	cmd.Flags().StringVar(&r.threads, "threads", threads, "threads of the delegate, or auto")
+}
+
+// check finds wrong usage.
+func (r *runsOn) check() error {
+	if _, err := configs.ParseThreads(r.threads); err != nil {
+		return usageError{fmt.Errorf("--threads: %w", err)}
+	}
+	if r.delegate == "auto" {
+		return nil
+	}
+	if _, err := tflite.ParseDelegate(r.delegate); err != nil {
+		return usageError{fmt.Errorf("--delegate: %w", err)}
+	}
+	return nil
+}
+
+// options are the delegate and threads for a model: measured where auto is
+// asked for, and then remembered in the user's cache folder.
+func (r *runsOn) options(cmd *cobra.Command, b *tflite.Bundle) (tflite.Options, error) {
+	n, err := configs.ParseThreads(r.threads)
+	if err != nil || tflite.Version() == "" || r.delegate != "auto" && n > 0 {
+		return tflite.Options{Delegate: r.delegate, Threads: int(n)}, err
+	}
+	dir, err := os.UserCacheDir()
+	if err == nil {
+		dir = filepath.Join(dir, "egret")
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		dir = "" // measured each time
+	}
+	t := agent.NewTuner(configs.Default().Inference, dir, nil)
+	c, err := t.Choose(cmd.Context(), b, []string{r.delegate}, int(n))
+	if err != nil {
+		return tflite.Options{}, err
+	}
+	for _, p := range c.Passed {
+		if p.Spec == r.delegate { // it was asked for by name
+			return tflite.Options{}, fmt.Errorf("--delegate %s: %s", r.delegate, p.Reason)
+		}
+	}
+	return tflite.Options{Delegate: c.Delegate, Threads: c.Threads}, nil
 }
 
 // checkDelegate checks --delegate and --threads.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/test/smallmodel"
 	"github.com/egret-edge/egret/tflite"
 )
@@ -41,8 +42,15 @@ func load(t testing.TB, o smallmodel.Options) (*tflite.Model, *tflite.Bundle) {
 // best is the label of the best result for packed pixels.
 func best(t testing.TB, m *tflite.Model, rgb []byte) string {
 	t.Helper()
+	target := m.Target()
+	tensor := make([]byte, target.Bytes())
+	var s pixel.Scaler
+	defer s.Close()
+	if _, err := s.Tensor(tensor, &target, pixel.Image{Format: pixel.RGB24, Width: target.Width, Height: target.Height, Data: rgb}); err != nil {
+		t.Fatal(err)
+	}
 	var out tflite.Output
-	if err := m.Predict(rgb, &out); err != nil {
+	if err := m.Predict(tensor, &out); err != nil {
 		t.Fatal(err)
 	}
 	if len(out.Results) == 0 {
@@ -94,7 +102,7 @@ func TestSeesColours(t *testing.T) {
 				if n, err := tflite.RunGolden(m, b); n != 1 || err != nil {
 					t.Errorf("%d golden samples right, %v", n, err)
 				}
-				side, _ := m.InputSize()
+				side := m.Target().Width
 				for class := range min(len(b.Labels), 8) {
 					want := smallmodel.Label(class)
 					if got := best(t, m, packed(smallmodel.Picture(class, side))); got != want || b.Labels[class] != want {

@@ -125,7 +125,7 @@ func TestWrongUse(t *testing.T) {
 		{"empty folder", []string{"classify", "--model", model, t.TempDir()}, "", 1, "no pictures"},
 		{"top-k out of range", []string{"classify", "--top-k", "0", peacock}, "", 2, "--top-k"},
 		{"threshold out of range", []string{"classify", "--threshold", "2", peacock}, "", 2, "--threshold"},
-		{"unknown delegate", []string{"classify", "--model", model, "--delegate", "warp", peacock}, "", 1, "warp"},
+		{"unknown delegate", []string{"classify", "--model", model, "--delegate", "warp", peacock}, "", 2, "warp"},
 		{"unknown key of a source", []string{"config", "check", wrongSource}, "", 2, "cameras[0].source"},
 		{"no label", []string{"model", "info", "none.tflite"}, "", 1, "none.tflite"},
 		{"missing configuration", []string{"run", "--config", "none.yaml"}, "", 2, "none.yaml"},

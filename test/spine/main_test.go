@@ -72,9 +72,13 @@ func newConfig(t *testing.T, yaml string) *config {
 }
 
 // write replaces the file; ROOT and DIR stand for the repository and the
-// configuration's own folder.
+// configuration's own folder. What runs the models is fixed unless it is the
+// test's business: a sweep at each start would take most of the time.
 func (c *config) write(yaml string) {
 	c.t.Helper()
+	if !strings.Contains(yaml, "inference:") {
+		yaml += "\ninference: {delegate: cpu, threads: 1}\n"
+	}
 	yaml = strings.NewReplacer("ROOT", root, "DIR", c.dir).Replace(yaml)
 	if err := os.WriteFile(c.path, []byte(yaml), 0o644); err != nil {
 		c.t.Fatal(err)

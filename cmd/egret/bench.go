@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/egret-edge/egret/agent"
+	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/internal/chart"
+	"github.com/egret-edge/egret/tflite"
+)
+
+type benchFlags struct {
+	model     string
+	delegates []string
+	threads   int
+	timeout   time.Duration
+	asJSON    bool
+	plot      string
+}
+
+func newBench() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure a model on every delegate and number of threads of this device",
+		Long: `Time a model's Invokes on every delegate that this device may have, with one
+thread and more, each in a process of its own, and recommend a configuration.
+A delegate that does not work is a row with the reason.`,
+		Example: `  egret bench
+  egret bench --model models/ssd_mobilenet_v1_quant --plot bench.svg
+  egret bench --delegate external:/usr/lib/libvx_delegate.so --delegate cpu --json`,
+		Args: cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) error { return bench(cmd, f) }),
+	}
+	fl := cmd.Flags()
+	modelFlag(cmd, &f.model)
+	fl.StringArrayVar(&f.delegates, "delegate", nil, "delegate `spec`; may be given again (default: those that auto tries)")
+	fl.IntVar(&f.threads, "max-threads", 0, "most threads to try (default: the cores)")
+	fl.DurationVar(&f.timeout, "timeout", 20*time.Second, "how long one trial may take")
+	fl.BoolVar(&f.asJSON, "json", false, "print the results as JSON")
+	fl.StringVar(&f.plot, "plot", "", "draw a bar chart into this SVG `file`")
+	return cmd
+}
+
+func bench(cmd *cobra.Command, f benchFlags) error {
+	if tflite.Version() == "" {
+		return tflite.ErrNoInference
+	}
+	if f.threads < 0 || f.threads > configs.MaxThreads {
+		return usageError{fmt.Errorf("--max-threads %d: give a whole number from 1 to %d", f.threads, configs.MaxThreads)}
+	}
+	for _, d := range f.delegates {
+		if err := checkDelegate(d, 1); err != nil {
+			return err
+		}
+	}
+	path, err := agent.FindModel(f.model)
+	if err != nil {
+		return err
+	}
+	b, err := agent.OpenModel(configs.Model{Path: path})
+	if err != nil {
+		return err
+	}
+	inf := configs.Default().Inference
+	inf.ProbeTimeout = configs.Duration(f.timeout)
+	t := agent.NewTuner(inf, "", nil)
+	if len(f.delegates) == 0 {
+		f.delegates = agent.Candidates()
+	}
+	if f.threads == 0 {
+		f.threads = t.Cores
+	}
+	out := cmd.OutOrStdout()
+	if !f.asJSON {
+		fmt.Fprintf(out, "%s, TensorFlow Lite %s, %d cores\n\n%-24s %8s %12s %12s %10s  %s\n", b.Name, tflite.Version(), t.Cores, "DELEGATE", "THREADS", "P50 ms", "P95 ms", "LOAD ms", "OPERATORS")
+		t.Watch = func(r agent.ProbeReport) { printRun(out, r) }
+	}
+	s, err := agent.Measure(cmd.Context(), *t, b, f.delegates, f.threads)
+	if err != nil {
+		return err
+	}
+	if f.plot != "" {
+		if err := writeFile(f.plot, func(w io.Writer) error { return plotSweep(w, s) }); err != nil {
+			return err
+		}
+	}
+	if f.asJSON {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(s)
+	}
+	fmt.Fprintf(out, "\nauto chooses this; to fix it:\n\ninference:\n  delegate: %s\n  threads: %d\n", s.Auto.Delegate, s.Auto.Threads)
+	return nil
+}
+
+func printRun(w io.Writer, r agent.ProbeReport) {
+	if !r.OK {
+		fmt.Fprintf(w, "%-24s %8d  %s\n", r.Spec, r.Threads, r.Reason)
+		return
+	}
+	taken := "all on the CPU"
+	if r.Delegated > 0 {
+		taken = fmt.Sprintf("%d of %d delegated", r.Delegated, r.Operators)
+	}
+	fmt.Fprintf(w, "%-24s %8d %12.2f %12.2f %10.0f  %s\n", r.Spec, r.Threads, r.InvokeP50, r.InvokeP95, r.LoadMs, taken)
+}
+
+func plotSweep(w io.Writer, s agent.Sweep) error {
+	var bars []chart.Bar
+	var series []string
+	for _, r := range s.Runs {
+		if !r.OK {
+			continue
+		}
+		if !slices.Contains(series, r.Spec) {
+			series = append(series, r.Spec)
+		}
+		b := chart.Bar{Label: fmt.Sprintf("%s × %d", r.Spec, r.Threads), Value: r.InvokeP50, Series: slices.Index(series, r.Spec)}
+		if r.Spec == s.Auto.Delegate && r.Threads == s.Auto.Threads {
+			b.Mark = "← auto"
+		}
+		bars = append(bars, b)
+	}
+	return chart.Bars(w, s.Model, "milliseconds per Invoke (median), by delegate × threads; shorter is better", bars)
+}
+
+// writeFile writes a file that a command makes, whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}
