@@ -23,9 +23,9 @@ TFLITE_INC  := $(ROOT)/build/native/tflite-2.9.0/include
 TFLITE_LIB  := $(ROOT)/$(NATIVE)
 endif
 
-# libjpeg-turbo goes into the program where it is there as an archive, so that the
-# program runs without it.
-JPEG_LIBS   ?= $(if $(findstring /,$(shell $(or $(CC),cc) -print-file-name=libjpeg.a 2>/dev/null)),-l:libjpeg.a,-ljpeg)
+# libjpeg-turbo goes into the binary where its archive is installed, so that the
+# binary runs on machines without it.
+JPEG_LIBS   ?= $(if $(filter /%,$(shell $(or $(CC),cc) -print-file-name=libjpeg.a 2>/dev/null)),-l:libjpeg.a,-ljpeg)
 
 # One set of flags for building, testing and editors (see `make env`), so that
 # all share one build cache. The binary finds its library beside itself: in
@@ -33,7 +33,7 @@ JPEG_LIBS   ?= $(if $(findstring /,$(shell $(or $(CC),cc) -print-file-name=libjp
 # Our own include folder comes last: it only fills in what a copy lacks.
 export CGO_ENABLED     ?= 1
 export CGO_CFLAGS      := -O2 -g -I$(TFLITE_INC) -I$(ROOT)/build/include
-export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) $(JPEG_LIBS) -lm -Wl,-rpath,$$ORIGIN/../lib/egret -Wl,-rpath,$(if $(TFLITE_ROOT),$(TFLITE_LIB),$$ORIGIN/../$(NATIVE))
+export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egret -Wl,-rpath,$(if $(TFLITE_ROOT),$(TFLITE_LIB),$$ORIGIN/../$(NATIVE)) $(JPEG_LIBS)
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help

@@ -19,8 +19,10 @@ die() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 check() { [ -f "$1" ] && printf '%s  %s\n' "$2" "$1" | sha256sum -c --status; }
 
 # ---------------------------------------------------------------- packages
-# command:package pairs; DEPS_TEST=1 adds what only the tests need.
+# command:package pairs, or header.h:package; DEPS_TEST=1 adds what only the
+# tests need.
 want_packages() {
+	[ "${CGO_ENABLED:-1}" = 0 ] || echo jpeglib.h:libjpeg-dev
 	[ -n "${TFLITE_ROOT:-}" ] || echo npm:npm
 	if [ "${DEPS_TEST:-0}" = 1 ]; then
 		echo mosquitto:mosquitto
@@ -29,14 +31,24 @@ want_packages() {
 	fi
 }
 
+# have THING: is the command on the path, or does the compiler find the header?
+have() {
+	case $1 in
+	*.h)
+		# Without a compiler nothing is missing yet: go will ask for one.
+		command -v "${CC:-cc}" >/dev/null 2>&1 || return 0
+		# shellcheck disable=SC2086 # flags are a list of words
+		printf '#include <stddef.h>\n#include <stdio.h>\n#include <%s>\n' "$1" | "${CC:-cc}" ${CGO_CFLAGS:-} -E -x c - >/dev/null 2>&1
+		;;
+	*) command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] ;;
+	esac
+}
+
 packages() {
 	missing=
 	for pair in $(want_packages); do
-		command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+		have "${pair%%:*}" || missing="$missing ${pair##*:}"
 	done
-	# libjpeg-turbo has no command: the compiler must find its header.
-	echo '#include <stdio.h>
-		#include <jpeglib.h>' | ${CC:-cc} -E -x c - >/dev/null 2>&1 || missing="$missing libjpeg-dev"
 	[ -n "$missing" ] || return 0
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/egret-edge/egret/internal/spelling"
 	"github.com/egret-edge/egret/sensors/pixel"
 )
 
@@ -18,6 +17,7 @@ type camera struct {
 	width, height int
 	fps           float64
 	format        pixel.Format // Unknown: MJPEG if offered, else YUYV
+	matrix, span  string       // what raw pictures' colours are; empty: what the driver says
 	log           *slog.Logger
 }
 
@@ -26,7 +26,7 @@ func openCamera(rest string, opts Options) (Source, error) {
 	if !strings.HasPrefix(device, "/") {
 		return nil, errors.New("has no device: write v4l2:/dev/video0")
 	}
-	q, err := parseParams(raw, "size", "fps", "format")
+	q, err := parseParams(raw, "size", "fps", "format", "matrix", "range")
 	if err != nil {
 		return nil, err
 	}
@@ -37,14 +37,20 @@ func openCamera(rest string, opts Options) (Source, error) {
 	if c.fps, err = q.fps(15, false); err != nil {
 		return nil, err
 	}
-	switch f := q.values.Get("format"); f {
-	case "":
-	case "mjpeg":
+	format, err := q.word("format", "mjpeg", "yuyv")
+	switch {
+	case err != nil:
+		return nil, err
+	case format == "mjpeg":
 		c.format = pixel.JPEG
-	case "yuyv":
+	case format == "yuyv":
 		c.format = pixel.YUYV
-	default:
-		return nil, fmt.Errorf("format is %q: %s", f, spelling.Hint(f, []string{"mjpeg", "yuyv"}))
+	}
+	if c.matrix, err = q.word("matrix", "bt601", "bt709"); err != nil {
+		return nil, err
+	}
+	if c.span, err = q.word("range", "limited", "full"); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -80,6 +86,49 @@ func chooseFormat(want pixel.Format, offered map[uint32]string) (uint32, error) 
 		return 0, fmt.Errorf("offers neither MJPEG nor YUYV, only %s", sortedList(names))
 	}
 	return 0, fmt.Errorf("does not offer %s, only %s", want, sortedList(names))
+}
+
+// driverColour is what raw samples mean by the words of a driver: the fields of
+// struct v4l2_pix_format, with the defaults of videodev2.h. Of the matrices
+// that we do not have, all newer ones are nearest to BT.709.
+func driverColour(colorspace, priv, encoding, quantization uint32) pixel.Colour {
+	const (
+		privMagic                              = 0xfeedcafe // the later fields are filled in
+		spaceSMPTE240M, spaceREC709, spaceJPEG = 2, 3, 7
+		spaceBT2020, spaceDCIP3                = 10, 12
+		enc709, encXV709, encBT2020, enc240M   = 2, 4, 6, 8
+		quantFull, quantLimited                = 1, 2
+	)
+	if priv != privMagic {
+		encoding, quantization = 0, 0
+	}
+	c := pixel.Colour{Range: pixel.Limited}
+	switch {
+	case encoding == enc709, encoding == encXV709, encoding >= encBT2020 && encoding <= enc240M,
+		encoding == 0 && slices.Contains([]uint32{spaceSMPTE240M, spaceREC709, spaceBT2020, spaceDCIP3}, colorspace):
+		c.Matrix = pixel.BT709
+	}
+	if quantization == quantFull || quantization != quantLimited && colorspace == spaceJPEG {
+		c.Range = pixel.Full
+	}
+	return c
+}
+
+// colour is the driver's, where the source does not say otherwise.
+func (c *camera) colour(driver pixel.Colour) pixel.Colour {
+	switch c.matrix {
+	case "bt601":
+		driver.Matrix = pixel.BT601
+	case "bt709":
+		driver.Matrix = pixel.BT709
+	}
+	switch c.span {
+	case "limited":
+		driver.Range = pixel.Limited
+	case "full":
+		driver.Range = pixel.Full
+	}
+	return driver
 }
 
 // sizeRange is what VIDIOC_ENUM_FRAMESIZES says: one size when the minimum is

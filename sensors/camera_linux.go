@@ -119,17 +119,23 @@ func (c *camera) negotiate(cam *webcam.Webcam) (pixel.Image, error) {
 		return pixel.Image{}, fmt.Errorf("was asked for %s and chose another format", img.Format)
 	}
 	// The library returns the size that was asked for, not the one it got.
-	if pw, ph, stride, err := currentFormat(c.device); err == nil && pw > 0 && ph > 0 {
-		img.Width, img.Height = pw, ph
+	f, err := currentFormat(c.device)
+	if err == nil && f.width > 0 && f.height > 0 {
+		img.Width, img.Height = int(f.width), int(f.height)
 		if img.Format == pixel.YUYV {
-			img.Stride = stride
+			img.Stride = int(f.stride)
 		}
+	}
+	colour := "of the JPEG"
+	if img.Format == pixel.YUYV {
+		img.Colour = c.colour(driverColour(f.colorspace, f.priv, f.encoding, f.quantization))
+		colour = img.Colour.String()
 	}
 	rateErr := cam.SetFramerate(float32(c.fps))
 	rate, _ := cam.GetFramerate()
 	c.log.Info("camera opened", "device", c.device, "format", img.Format.String(),
 		"size", fmt.Sprintf("%dx%d", img.Width, img.Height), "asked_size", fmt.Sprintf("%dx%d", c.width, c.height),
-		"fps", rate, "asked_fps", c.fps, "rate_fixed", rateErr != nil)
+		"fps", rate, "asked_fps", c.fps, "rate_fixed", rateErr != nil, "colour", colour)
 	return img, nil
 }
 
@@ -152,25 +158,32 @@ func complete(img pixel.Image, data []byte) error {
 type v4l2Format struct {
 	kind uint32
 	_    [unsafe.Sizeof(uintptr(0)) - 4]byte // the union is aligned to a pointer
-	pix  struct{ width, height, code, field, stride, size uint32 }
-	_    [200 - 24]byte
+	pix  v4l2PixFormat
+	_    [200 - unsafe.Sizeof(v4l2PixFormat{})]byte
+}
+
+// v4l2PixFormat is struct v4l2_pix_format of videodev2.h.
+type v4l2PixFormat struct {
+	width, height, code, field, stride, size        uint32
+	colorspace, priv, flags, encoding, quantization uint32
+	transfer                                        uint32
 }
 
 // currentFormat asks the driver for the format in force, through a second
 // handle because the library keeps its own to itself.
-func currentFormat(device string) (w, h, stride int, err error) {
+func currentFormat(device string) (v4l2PixFormat, error) {
 	fd, err := unix.Open(device, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, 0, 0, err
+		return v4l2PixFormat{}, err
 	}
 	defer unix.Close(fd)
 	const capture, readWrite, getFormat = 1, 3, 4
 	f := v4l2Format{kind: capture}
 	op := uintptr(readWrite<<30 | unsafe.Sizeof(f)<<16 | 'V'<<8 | getFormat)
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), op, uintptr(unsafe.Pointer(&f))); errno != 0 {
-		return 0, 0, 0, errno
+		return v4l2PixFormat{}, errno
 	}
-	return int(f.pix.width), int(f.pix.height), int(f.pix.stride), nil
+	return f.pix, nil
 }
 
 // unmap releases the buffers of a stream that did not start. The library

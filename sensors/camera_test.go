@@ -64,3 +64,36 @@ func TestChooseFormat(t *testing.T) {
 		})
 	}
 }
+
+func TestDriverColour(t *testing.T) {
+	const magic = 0xfeedcafe
+	tests := []struct {
+		name                             string
+		space, priv, encoding, quantized uint32
+		source                           string
+		want                             string
+	}{
+		{"nothing is said", 0, 0, 0, 0, "", "bt601 limited"},
+		{"sRGB, as webcams say", 8, magic, 0, 0, "", "bt601 limited"},
+		{"Rec. 709", 3, magic, 0, 0, "", "bt709 limited"},
+		{"JPEG", 7, magic, 0, 0, "", "bt601 full"},
+		{"JPEG, limited", 7, magic, 0, 2, "", "bt601 limited"},
+		{"sRGB with the matrix of 709, full", 8, magic, 2, 1, "", "bt709 full"},
+		{"Rec. 709 with the matrix of 601", 3, magic, 1, 0, "", "bt601 limited"},
+		{"later fields are not filled in", 8, 0, 2, 1, "", "bt601 limited"},
+		{"BT.2020 is nearest to 709", 10, magic, 0, 0, "", "bt709 limited"},
+		{"the source knows better", 7, magic, 0, 0, "matrix=bt709&range=limited", "bt709 limited"},
+		{"in one point", 3, magic, 0, 0, "range=full", "bt709 full"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			src, err := Open("v4l2:/dev/video0?"+tt.source, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := src.(*camera).colour(driverColour(tt.space, tt.priv, tt.encoding, tt.quantized)).String(); got != tt.want {
+				t.Errorf("colour = %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

@@ -38,6 +38,7 @@ var schemes = []string{"v4l2", "folder", "command", "http", "https", "pattern"}
 // the spec (secrets redacted), what is wrong in it, and the nearest known word.
 //
 //	v4l2:/dev/video0?size=640x480&fps=15&format=mjpeg   (format mjpeg or yuyv)
+//	v4l2:/dev/video0?format=yuyv&matrix=bt709&range=full (bt601 or bt709, limited or full: else what the driver says)
 //	folder:/path?fps=5&loop=true                        (fps 0: as fast as taken)
 //	command:program 'and its' words                     (no shell; "command:sh -c '…'" gives one)
 //	http://user:pass@host/path#fps=1                    (fps polls a still; default 1)
@@ -168,6 +169,15 @@ func (p params) size(w, h int) (int, int, error) {
 		return 0, 0, fmt.Errorf("size is %q: want WIDTHxHEIGHT, each from 1 to 8192", p.values.Get("size"))
 	}
 	return w, h, nil
+}
+
+// word is one of a few words, or empty where none is given.
+func (p params) word(key string, known ...string) (string, error) {
+	w := p.values.Get(key)
+	if w != "" && !slices.Contains(known, w) {
+		return "", fmt.Errorf("%s is %q: %s", key, w, spelling.Hint(w, known))
+	}
+	return w, nil
 }
 
 // interval is the time between two frames; 0 for fps 0.

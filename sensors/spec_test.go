@@ -19,6 +19,8 @@ var badSpecs = []struct{ name, spec, want string }{
 	{"bad fps", "folder:/p?fps=NaN", `fps is "NaN"`},
 	{"zero fps", "v4l2:/dev/video0?fps=0", `fps is "0"`},
 	{"bad format", "v4l2:/dev/video0?format=mpeg", `did you mean "mjpeg"?`},
+	{"bad matrix", "v4l2:/dev/video0?matrix=bt706", `matrix is "bt706": did you mean "bt70`},
+	{"bad range", "v4l2:/dev/video0?range=video", `range is "video": known: limited, full`},
 	{"no device", "v4l2:", "write v4l2:/dev/video0"},
 	{"bad loop", "folder:/p?loop=maybe", "want true or false"},
 	{"open quote", "command:sh -c 'x", "quote without its end"},
@@ -47,6 +49,7 @@ func TestOpenExplainsBadSpecs(t *testing.T) {
 
 var goodSpecs = map[string]string{
 	"v4l2:/dev/v4l/by-id/usb-x-index0?size=640x480&fps=15&format=mjpeg": "v4l2:/dev/v4l/by-id/usb-x-index0?size=640x480&fps=15&format=mjpeg",
+	"v4l2:/dev/video0?format=yuyv&matrix=bt709&range=full":              "v4l2:/dev/video0?format=yuyv&matrix=bt709&range=full",
 	"folder:/a b?fps=5&loop=true":                                       "folder:/a b?fps=5&loop=true",
 	"http://me:s3cret@cam/x?pwd=s3cret#fps=2":                           "http://me:xxxxx@cam/x?pwd=xxxxx#fps=2",
 	"http://me:s3/c@ret@cam/":                                           "",

@@ -105,6 +105,18 @@ func TestY4M(t *testing.T) {
 	}
 }
 
+func TestY4MColourRange(t *testing.T) {
+	for header, want := range map[string]pixel.Range{
+		"W4 H2": pixel.DefaultRange, "W4 H2 XCOLORRANGE=LIMITED": pixel.DefaultRange, "W4 H2 C420jpeg XYSCSS=420JPEG XCOLORRANGE=FULL": pixel.Full,
+	} {
+		_ = readStream(t.Context(), bytes.NewReader(y4mStream(header, 12, 1)), func(f *Frame) {
+			if f.Image.Colour.Range != want {
+				t.Errorf("%s: range %d, want %d", header, f.Image.Colour.Range, want)
+			}
+		})
+	}
+}
+
 func FuzzStream(f *testing.F) {
 	for _, tt := range y4mTests {
 		f.Add([]byte(tt.stream))

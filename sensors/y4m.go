@@ -18,7 +18,7 @@ const maxY4MLine = 1024
 
 // y4mReader reads YUV4MPEG2, the raw video that ffmpeg and GStreamer write
 // (yuv4mpeg(5) of mjpegtools): 4:2:0 in all its sitings, and mono. The samples
-// are taken as limited range.
+// are limited range unless the header says XCOLORRANGE=FULL, as ffmpeg does.
 type y4mReader struct {
 	r   *bufio.Reader
 	img pixel.Image
@@ -60,6 +60,10 @@ func (y *y4mReader) field(tag byte, value string) error {
 			y.img.Width = n
 		} else {
 			y.img.Height = n
+		}
+	case 'X': // extensions: one is of use, the others are not for us
+		if value == "COLORRANGE=FULL" {
+			y.img.Colour.Range = pixel.Full
 		}
 	case 'C':
 		switch value {

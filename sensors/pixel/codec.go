@@ -3,13 +3,13 @@ package pixel
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
 	"image/jpeg"
 	"image/png"
 	"io"
-	"sync"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
@@ -19,17 +19,14 @@ import (
 // each of them: progressive JPEG and 16-bit PNG.
 const maxDeep = MaxPixels / 2
 
-// maxScans bounds a progressive JPEG: each scan of a few bytes may cost a pass
-// over the whole picture. Encoders write about ten.
-const maxScans = 200
-
 // encodedSize reads the stored width and height from the header and applies
 // the limits.
 func encodedSize(src Image) (int, int, error) {
-	var cfg image.Config
 	if src.Format == JPEG {
-		return jpegSize(src.Data)
+		h, err := jpegHeader(src.Data)
+		return h.w, h.h, err
 	}
+	var cfg image.Config
 	err := guard(src.Format, func(r io.Reader) (err error) {
 		switch src.Format {
 		case PNG:
@@ -47,23 +44,28 @@ func encodedSize(src Image) (int, int, error) {
 	if err := checkSize(src.Format, cfg.Width, cfg.Height); err != nil {
 		return 0, 0, err
 	}
-	deep := cfg.ColorModel == color.RGBA64Model || cfg.ColorModel == color.NRGBA64Model
-	return cfg.Width, cfg.Height, checkDeep(src.Format, cfg.Width, cfg.Height, deep)
+	if cfg.Width*cfg.Height > maxDeep && isDeep(cfg.ColorModel) {
+		return 0, 0, tooDeep(src.Format, cfg.Width, cfg.Height)
+	}
+	return cfg.Width, cfg.Height, nil
 }
 
-// checkDeep applies the limit on pictures that take twice the memory.
-func checkDeep(f Format, w, h int, deep bool) error {
-	if deep && w*h > maxDeep {
-		return fail(f, ErrTooLarge, "picture is %d×%d pixels, limit for progressive or 16-bit is %d in all", w, h, maxDeep)
-	}
-	return nil
-}
+func isDeep(m color.Model) bool { return m == color.RGBA64Model || m == color.NRGBA64Model }
 
 // decodeFile decodes an encoded picture whose size was checked.
 func decodeFile(src Image) (img image.Image, err error) {
 	data := src.Data
-	if src.Format == JPEG && !readHeader(data).huffman {
-		data = withTables(data)
+	if src.Format == JPEG {
+		h, err := jpegHeader(data)
+		if err != nil {
+			return nil, err
+		}
+		if n := bytes.Count(data, []byte{0xFF, markerSOS}); h.progressive && n > maxScans {
+			return nil, fail(JPEG, ErrTooLarge, "picture has %d scans, limit is %d", n, maxScans)
+		}
+		if !h.huffman {
+			data = withTables(data)
+		}
 	}
 	err = guard(src.Format, func(r io.Reader) (err error) {
 		switch src.Format {
@@ -98,12 +100,12 @@ func guard(f Format, decode func(io.Reader) error, data []byte) (err error) {
 		f == JPEG && !bytes.Contains(data, []byte{0xFF, markerEOI}) && Sniff(data) == JPEG:
 		return &Error{Format: f, Kind: ErrTruncated}
 	default:
-		return fail(f, ErrFormat, "%s", oneLine(err.Error()))
+		return fail(f, ErrFormat, "%s", oneLine(err))
 	}
 }
 
-func oneLine(text string) string {
-	b := []byte(text)
+func oneLine(err error) string {
+	b := []byte(fmt.Sprint(err))
 	for i, c := range b {
 		if c < ' ' {
 			b[i] = ' '
@@ -112,53 +114,26 @@ func oneLine(text string) string {
 	return string(b)
 }
 
-// standardTables is the DHT segments of ITU-T T.81, K.3, as the standard
-// library's encoder writes them.
-var standardTables = sync.OnceValue(func() []byte {
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, image.NewYCbCr(image.Rect(0, 0, 8, 8), image.YCbCrSubsampleRatio420), nil); err != nil {
-		return nil
-	}
-	var tables []byte
-	for w := walk(b.Bytes()); ; {
-		seg, ok := w.next()
-		if !ok {
-			return tables
-		}
-		if seg.marker == markerDHT {
-			n := len(seg.body) + 2
-			tables = append(append(tables, 0xFF, markerDHT, byte(n>>8), byte(n)), seg.body...)
-		}
-	}
-})
-
-// withTables puts the standard Huffman tables into a JPEG without any. Many
-// UVC cameras leave them out of each frame of MJPEG, as AVI1 allows.
-func withTables(data []byte) []byte {
-	tables := standardTables()
-	out := make([]byte, 0, len(data)+len(tables))
-	return append(append(append(out, data[:2]...), tables...), data[2:]...)
-}
-
 // planesOf takes a decoded picture apart without a copy where its layout
 // allows.
 func planesOf(img image.Image, f Format) picture {
 	b := img.Bounds()
 	switch m := img.(type) {
 	case *image.YCbCr:
-		p := picture{model: yuv, matrix: jfif}
+		p := picture{model: ycc, colour: Colour{Range: Full}}
 		if f == WebP { // VP8 is video: RFC 6386, section 9.2
-			p.matrix = &matrices[BT601][0]
+			p.colour.Range = Limited
 		}
-		cw, ch := chromaSize(m)
+		sx, sy := subsampling(m)
+		cw, ch := (b.Dx()+sx-1)/sx, (b.Dy()+sy-1)/sy
 		p.planes = [3]plane{
-			{pix: m.Y, at: m.YOffset(b.Min.X, b.Min.Y), row: m.YStride, step: 1, w: b.Dx(), h: b.Dy()},
-			{pix: m.Cb, at: m.COffset(b.Min.X, b.Min.Y), row: m.CStride, step: 1, w: cw, h: ch},
-			{pix: m.Cr, at: m.COffset(b.Min.X, b.Min.Y), row: m.CStride, step: 1, w: cw, h: ch},
+			{pix: m.Y, at: m.YOffset(b.Min.X, b.Min.Y), row: m.YStride, step: 1, w: b.Dx(), h: b.Dy(), sx: 1, sy: 1},
+			{pix: m.Cb, at: m.COffset(b.Min.X, b.Min.Y), row: m.CStride, step: 1, w: cw, h: ch, sx: sx, sy: sy},
+			{pix: m.Cr, at: m.COffset(b.Min.X, b.Min.Y), row: m.CStride, step: 1, w: cw, h: ch, sx: sx, sy: sy},
 		}
 		return p
 	case *image.Gray:
-		return picture{model: gray, planes: [3]plane{{pix: m.Pix, at: m.PixOffset(b.Min.X, b.Min.Y), row: m.Stride, step: 1, w: b.Dx(), h: b.Dy()}}}
+		return picture{model: gray, planes: [3]plane{{pix: m.Pix, at: m.PixOffset(b.Min.X, b.Min.Y), row: m.Stride, step: 1, w: b.Dx(), h: b.Dy(), sx: 1, sy: 1}}}
 	case *image.NRGBA:
 		overWhite(m.Pix)
 		return rgbaPlanes(m.Pix, m.Stride, b)
@@ -175,28 +150,26 @@ func planesOf(img image.Image, f Format) picture {
 	return rgbaPlanes(flat.Pix, flat.Stride, b)
 }
 
-func chromaSize(m *image.YCbCr) (int, int) {
-	w, h := m.Rect.Dx(), m.Rect.Dy()
-	sx, sy := 1, 1
+func subsampling(m *image.YCbCr) (x, y int) {
 	switch m.SubsampleRatio {
 	case image.YCbCrSubsampleRatio422:
-		sx = 2
+		return 2, 1
 	case image.YCbCrSubsampleRatio420:
-		sx, sy = 2, 2
+		return 2, 2
 	case image.YCbCrSubsampleRatio440:
-		sy = 2
+		return 1, 2
 	case image.YCbCrSubsampleRatio411:
-		sx = 4
+		return 4, 1
 	case image.YCbCrSubsampleRatio410:
-		sx, sy = 4, 2
+		return 4, 2
 	}
-	return (w + sx - 1) / sx, (h + sy - 1) / sy
+	return 1, 1
 }
 
 func rgbaPlanes(pix []byte, stride int, b image.Rectangle) picture {
 	p := picture{model: rgb}
 	for i := range p.planes {
-		p.planes[i] = plane{pix: pix, at: i, row: stride, step: 4, w: b.Dx(), h: b.Dy()}
+		p.planes[i] = plane{pix: pix, at: i, row: stride, step: 4, w: b.Dx(), h: b.Dy(), sx: 1, sy: 1}
 	}
 	return p
 }
@@ -218,7 +191,7 @@ func overWhite(pix []byte) {
 func videoOverWhite(m *image.NYCbCrA) []byte {
 	b := m.Bounds()
 	out := make([]byte, 4*b.Dx()*b.Dy())
-	k := matrices[BT601][0]
+	k := matrixOf(Colour{})
 	i := 0
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {

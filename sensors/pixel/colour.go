@@ -1,77 +1,71 @@
 package pixel
 
-// Colour says what the samples of a raw YUV picture mean. The zero value is
-// what V4L2 cameras deliver: BT.601 with limited range. JPEG is always BT.601
-// with full range (JFIF), whatever is set.
+// Matrix names the standard after which YUV was made from RGB.
+type Matrix uint8
+
+// The matrices that cameras use.
+const (
+	BT601 Matrix = iota // ITU-R BT.601, standard definition; JPEG and webcams
+	BT709               // ITU-R BT.709, high definition
+)
+
+// Range says which values black and white have in YUV.
+type Range uint8
+
+// The ranges.
+const (
+	DefaultRange Range = iota // the format's own: Limited for raw YUV
+	Limited                   // Y from 16 to 235, chroma from 16 to 240
+	Full                      // all values from 0 to 255
+)
+
+// Colour says what raw YUV samples mean.
 type Colour struct {
 	Matrix Matrix
 	Range  Range
 }
 
-// Matrix names the weights of R, G and B in luma.
-type Matrix uint8
+// String is the colour's name in logs.
+func (c Colour) String() string {
+	name := "bt601"
+	if c.Matrix == BT709 {
+		name = "bt709"
+	}
+	if c.Range == Full {
+		return name + " full"
+	}
+	return name + " limited"
+}
 
-// The matrices.
-const (
-	BT601 Matrix = iota // ITU-R BT.601: standard definition, and nearly all cameras
-	BT709               // ITU-R BT.709: high definition
-)
-
-// Range says which values stand for black and white.
-type Range uint8
-
-// The ranges.
-const (
-	DefaultRange Range = iota // limited
-	Limited                   // Y 16 to 235, chroma 16 to 240
-	Full                      // 0 to 255
-)
-
-// model says what the three planes of a picture are.
+// model says what the three planes of a picture mean.
 type model uint8
 
 const (
 	rgb  model = iota
 	gray       // the first plane only
-	yuv        // Y, Cb, Cr
+	ycc        // Y, Cb and Cr, of the picture's Colour
 )
 
-// matrix converts YCbCr to RGB in 16.16 fixed point; black is Y's own value.
+// matrix converts YCbCr to RGB in 16.16 fixed point.
 type matrix struct{ black, y, rv, gu, gv, bu int32 }
 
-// matrices by Matrix and whether the range is full.
-var matrices = [2][2]matrix{
-	BT601: {newMatrix(0.299, 0.114, false), newMatrix(0.299, 0.114, true)},
-	BT709: {newMatrix(0.2126, 0.0722, false), newMatrix(0.2126, 0.0722, true)},
-}
-
-// jfif is JPEG's matrix.
-var jfif = &matrices[BT601][1]
-
-// newMatrix derives the factors from luma's weights of red and blue (BT.601-7,
-// section 2.5; BT.709-6, section 3). Limited range stretches luma by 255/219
-// and chroma by 255/224.
-func newMatrix(kr, kb float64, fullRange bool) matrix {
-	black, luma, chroma := int32(16), 255./219, 255./224
-	if fullRange {
-		black, luma, chroma = 0, 1, 1
-	}
-	fixed := func(v float64) int32 { return int32(v*(1<<16) + 0.5) }
-	kg := 1 - kr - kb
-	return matrix{
-		black: black, y: fixed(luma),
-		rv: fixed(2 * (1 - kr) * chroma), bu: fixed(2 * (1 - kb) * chroma),
-		gu: fixed(2 * kb * (1 - kb) / kg * chroma), gv: fixed(2 * kr * (1 - kr) / kg * chroma),
+// matrixOf holds the factors 2(1-Kr), 2Kb(1-Kb)/Kg, 2Kr(1-Kr)/Kg and 2(1-Kb);
+// limited range multiplies luma by 255/219 and chroma by 255/224.
+func matrixOf(c Colour) matrix {
+	switch {
+	case c.Matrix == BT709 && c.Range == Full:
+		return matrix{0, 65536, 103206, 12276, 30679, 121609}
+	case c.Matrix == BT709:
+		return matrix{16, 76309, 117489, 13975, 34925, 138438}
+	case c.Range == Full:
+		return matrix{0, 65536, 91881, 22554, 46802, 116130}
+	default:
+		return matrix{16, 76309, 104597, 25675, 53279, 132201}
 	}
 }
 
-func (c Colour) matrix() *matrix {
-	m := min(c.Matrix, BT709)
-	return &matrices[m][btoi(c.Range == Full)]
-}
-
-// interleave writes the planes to dst as packed RGB.
-func interleave(dst []byte, a, b, c []byte, m model, k *matrix) {
+// interleave writes n pixels of three planes to dst as packed RGB.
+func interleave(dst []byte, a, b, c []byte, m model, k matrix) {
 	switch m {
 	case gray:
 		for i, v := range a {
@@ -105,11 +99,4 @@ func clamp8(v int32) byte {
 		return 255
 	}
 	return byte(v)
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

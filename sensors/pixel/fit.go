@@ -1,23 +1,20 @@
 package pixel
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Fit says how a picture of another shape than the target meets it.
 type Fit uint8
 
-// The fits. What is cut off or added is the same on both sides.
+// The fits.
 const (
-	Stretch   Fit = iota // fill the target, change the shape
-	Crop                 // fill the target, cut off what reaches out
-	Letterbox            // show the whole picture between bars of mid-grey
+	Stretch   Fit = iota // all of the picture over all of the target
+	Crop                 // the middle of the picture over all of the target
+	Letterbox            // all of the picture in the middle of the target, grey around it
 )
 
 var fitNames = [...]string{"stretch", "crop", "letterbox"}
 
-// String is the fit's name in configuration.
+// String is the fit's name in configuration and logs.
 func (f Fit) String() string {
 	if int(f) < len(fitNames) {
 		return fitNames[f]
@@ -25,86 +22,109 @@ func (f Fit) String() string {
 	return fmt.Sprintf("fit(%d)", uint8(f))
 }
 
-// ParseFit reads a fit's name.
-func ParseFit(s string) (Fit, error) {
-	for i, name := range fitNames {
-		if s == name {
+// ParseFit is the fit of that name.
+func ParseFit(name string) (Fit, error) {
+	for i, n := range fitNames {
+		if n == name {
 			return Fit(i), nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no fit: stretch, crop or letterbox", s)
+	return Stretch, fmt.Errorf("fit is %q: want stretch, crop or letterbox", name)
 }
 
-// View is the part of the frame that the target's corners show, in units of
-// the frame's width and height: 0 and 1 for Stretch, within them for Crop,
-// beyond them for Letterbox.
+// View is the part of the frame that the target's corners show, from 0 to 1 of
+// the frame's width and height as it is seen. It reaches outside where the
+// target is padded.
 type View struct{ X0, Y0, X1, Y1 float32 }
 
-// Frame maps a box (x0, y0, x1, y1, each 0 to 1 of the target) to the frame;
-// what lies in the bars is moved to the frame's edge.
+// Frame maps a box (left, top, right, bottom) in the target's coordinates, 0 to
+// 1, to the frame's; what lies outside the frame ends at its edge.
 func (v View) Frame(box [4]float32) [4]float32 {
-	w, h := v.X1-v.X0, v.Y1-v.Y0
-	return [4]float32{unit(v.X0 + box[0]*w), unit(v.Y0 + box[1]*h), unit(v.X0 + box[2]*w), unit(v.Y0 + box[3]*h)}
+	x, y := v.X1-v.X0, v.Y1-v.Y0
+	return [4]float32{unit(v.X0 + box[0]*x), unit(v.Y0 + box[1]*y), unit(v.X0 + box[2]*x), unit(v.Y0 + box[3]*y)}
 }
 
-func unit(v float32) float32 { return min(max(v, 0), 1) }
+func unit(v float32) float32 { return max(0, min(1, v)) }
 
-// whole is 1 in the fixed-point numbers of a region.
-const whole = 1 << 24
+// rect is a part of the target, in pixels.
+type rect struct{ left, top, w, h int }
 
-// region says what of a picture is shown where: start and length along each
-// axis in units of 1/whole of the picture, and a rectangle of the target.
-type region struct {
-	sx, sy, sw, sh int32
-	dx, dy, dw, dh int
-}
+// part is a part of a picture, in pixels.
+type part struct{ x, y, w, h float64 }
 
-// place lays a picture of w×h pixels into a target of tw×th.
-func (f Fit) place(w, h, tw, th int) region {
-	r := region{sw: whole, sh: whole, dw: tw, dh: th}
-	// Whether the picture is the wider one.
-	wide := uint64(w)*uint64(th) > uint64(h)*uint64(tw)
-	switch {
-	case f == Crop && wide:
-		r.sx, r.sw = middle(float64(h) * float64(tw) / (float64(w) * float64(th)))
-	case f == Crop:
-		r.sy, r.sh = middle(float64(w) * float64(th) / (float64(h) * float64(tw)))
-	case f == Letterbox && wide:
-		r.dy, r.dh = bars(th, float64(h)*float64(tw)/float64(w))
-	case f == Letterbox:
-		r.dx, r.dw = bars(tw, float64(w)*float64(th)/float64(h))
+// meet says which part of a picture of w×h pixels goes where in the target.
+func (t *Target) meet(w, h int) (part, rect, View) {
+	all, over := part{w: float64(w), h: float64(h)}, rect{w: t.Width, h: t.Height}
+	wide, high := float64(t.Width)/float64(w), float64(t.Height)/float64(h)
+	switch t.Fit {
+	case Crop:
+		scale := max(wide, high)
+		all.w, all.h = min(all.w, float64(t.Width)/scale), min(all.h, float64(t.Height)/scale)
+		all.x, all.y = (float64(w)-all.w)/2, (float64(h)-all.h)/2
+		x, y := float32(all.x/float64(w)), float32(all.y/float64(h))
+		return all, over, View{x, y, 1 - x, 1 - y}
+	case Letterbox:
+		scale := min(wide, high)
+		over.w = min(t.Width, max(1, int(float64(w)*scale+0.5)))
+		over.h = min(t.Height, max(1, int(float64(h)*scale+0.5)))
+		over.left, over.top = (t.Width-over.w)/2, (t.Height-over.h)/2
+		return all, over, View{
+			X0: -float32(over.left) / float32(over.w), X1: float32(t.Width-over.left) / float32(over.w),
+			Y0: -float32(over.top) / float32(over.h), Y1: float32(t.Height-over.top) / float32(over.h),
+		}
 	}
-	return r
+	return all, over, View{X1: 1, Y1: 1}
 }
 
-// middle is the part of length share around the middle.
-func middle(share float64) (start, length int32) {
-	length = max(int32(math.Round(share*whole)), 1)
-	return (whole - length) / 2, length
+// job is the way of a stored picture to its place in the tensor.
+type job struct {
+	part       part // of the picture as it is stored
+	w, h       int  // the pixels to make of it, as it is stored
+	base       int  // where the first goes, and the steps from pixel to
+	xStep      int  // pixel and from row to row, in bytes: turning a picture
+	yStep      int  // is but another way through the tensor
+	enc        Encoding
+	view       View
+	over       rect
+	tall, wide int // the target's size
 }
 
-// bars is where a picture of about length pixels lies in the middle of n: the
-// bars are equal, so that turning it changes nothing.
-func bars(n int, length float64) (start, inner int) {
-	start = int(math.Round((float64(n) - length) / 2))
-	start = min(max(start, 0), (n-1)/2)
-	return start, n - 2*start
+// plan says how a picture of w×h stored pixels with EXIF orientation o gets to
+// the tensor.
+func (t *Target) plan(w, h, o int) job {
+	seenW, seenH := w, h
+	if swapsSides(o) {
+		seenW, seenH = h, w
+	}
+	j := job{enc: t.Encoding, wide: t.Width, tall: t.Height}
+	j.part, j.over, j.view = t.meet(seenW, seenH)
+	j.w, j.h = j.over.w, j.over.h
+	if swapsSides(o) { // the part is in the middle: mirroring does not move it
+		j.part = part{j.part.y, j.part.x, j.part.h, j.part.w}
+		j.w, j.h = j.h, j.w
+	}
+	px := t.Encoding.Size() * 3
+	row := px * t.Width
+	x, y := j.over.left, j.over.top
+	lastX, lastY := x+j.over.w-1, y+j.over.h-1
+	switch o {
+	default:
+		j.xStep, j.yStep = px, row
+	case 2:
+		x, j.xStep, j.yStep = lastX, -px, row
+	case 3:
+		x, y, j.xStep, j.yStep = lastX, lastY, -px, -row
+	case 4:
+		y, j.xStep, j.yStep = lastY, px, -row
+	case 5:
+		j.xStep, j.yStep = row, px
+	case 6:
+		x, j.xStep, j.yStep = lastX, row, -px
+	case 7:
+		x, y, j.xStep, j.yStep = lastX, lastY, -row, -px
+	case 8:
+		y, j.xStep, j.yStep = lastY, -row, px
+	}
+	j.base = y*row + x*px
+	return j
 }
-
-// view is what the target's corners show.
-func (r region) view(tw, th int) View {
-	x0, x1 := reach(r.sx, r.sw, r.dx, r.dw, tw)
-	y0, y1 := reach(r.sy, r.sh, r.dy, r.dh, th)
-	return View{x0, y0, x1, y1}
-}
-
-// reach extends a picture's part to the target's whole side.
-func reach(start, length int32, at, n, side int) (from, to float32) {
-	perPixel := float64(length) / whole / float64(n)
-	first := float64(start)/whole - float64(at)*perPixel
-	return float32(first), float32(first + float64(side)*perPixel)
-}
-
-// need is how many pixels a whole picture must have along an axis so that the
-// shown part of it is not enlarged.
-func need(length int32, n int) int { return int(math.Ceil(float64(n) * whole / float64(length))) }

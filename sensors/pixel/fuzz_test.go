@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"image"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -28,8 +30,14 @@ func fuzzPicture(f *testing.F, format Format, seeds ...[]byte) {
 			return
 		}
 		var s Scaler
-		if e := s.RGB(make([]byte, 9*7*3), 9, 7, img); e == nil && err != nil {
+		defer s.Close()
+		to := &Target{Width: 9, Height: 7, Fit: Fit(len(data) % 3)}
+		_, e := s.Tensor(make([]byte, to.Bytes()), to, img)
+		if e == nil && err != nil {
 			t.Fatalf("decoded what Size refused: %v", err)
+		}
+		if e != nil && strings.ContainsAny(e.Error(), "\n\r") {
+			t.Fatalf("error of more than one line: %q", e)
 		}
 	})
 }
@@ -45,7 +53,15 @@ func file(f *testing.F, name string) []byte {
 
 func FuzzJPEG(f *testing.F) {
 	j := jpegOf(f, scene(24, 18))
-	fuzzPicture(f, JPEG, j, withEXIF(j, 6), withEXIF(j, 3), jpegOf(f, image.NewGray(image.Rect(0, 0, 9, 9))))
+	seeds := [][]byte{j, withEXIF(j, 6), withEXIF(j, 3), withoutTables(f, j), jpegOf(f, image.NewGray(image.Rect(0, 0, 9, 9)))}
+	names, err := filepath.Glob("testdata/*.jpg")
+	if err != nil || len(names) == 0 {
+		f.Fatal("no seeds", err)
+	}
+	for _, name := range names {
+		seeds = append(seeds, file(f, filepath.Base(name)))
+	}
+	fuzzPicture(f, JPEG, seeds...)
 }
 
 func FuzzPNG(f *testing.F) {
@@ -55,19 +71,38 @@ func FuzzPNG(f *testing.F) {
 func FuzzBMP(f *testing.F)  { fuzzPicture(f, BMP, bmpOf(f, scene(24, 18))) }
 func FuzzWebP(f *testing.F) { fuzzPicture(f, WebP, file(f, "lossy.webp"), file(f, "lossless.webp")) }
 
+// FuzzRaw also holds that C and Go make the same of it, but for rounding.
 func FuzzRaw(f *testing.F) {
-	f.Add(uint8(YUYV), 4, 4, 0, make([]byte, 32))
-	f.Add(uint8(NV12), 5, 3, 0, make([]byte, 27))
-	f.Add(uint8(I420), 5, 3, 7, make([]byte, 37))
-	f.Add(uint8(RGB24), 1, 1, 1<<40, make([]byte, 3))
-	f.Fuzz(func(t *testing.T, format uint8, w, h, stride int, data []byte) {
-		img := Image{Format: Format(format), Width: w, Height: h, Stride: stride, Data: data}
+	for i, format := range []Format{YUYV, NV12, I420, RGB24, Gray8} {
+		m := rawOf(scene(5+i*9, 3+i*4), format, i)
+		f.Add(uint8(format), m.Width, m.Height, m.Stride, uint8(9), uint8(7), uint8(i), m.Data)
+	}
+	f.Add(uint8(NV12), 5, 3, 0, uint8(1), uint8(200), uint8(5), make([]byte, 27))
+	f.Add(uint8(RGB24), 1, 1, 1<<40, uint8(1), uint8(1), uint8(2), make([]byte, 3))
+	f.Add(uint8(Gray8), 900, 1, 0, uint8(2), uint8(1), uint8(0), make([]byte, 900))
+	f.Fuzz(func(t *testing.T, format uint8, w, h, stride int, tw, th, how uint8, data []byte) {
+		img := Image{Format: Format(format), Width: w, Height: h, Stride: stride, Data: data, Colour: Colour{Matrix(how / 3 % 2), Range(how / 6 % 3)}}
 		if img.Format.Encoded() {
 			return
 		}
-		var s Scaler
-		if err := s.RGB(make([]byte, 9*7*3), 9, 7, img); err == nil && w*h > len(data) {
+		to := &Target{Width: int(tw), Height: int(th), Fit: Fit(how % 3)}
+		native, inGo := Scaler{}, Scaler{inGo: true}
+		defer native.Close()
+		a, b := make([]byte, to.Bytes()), make([]byte, to.Bytes())
+		_, err := native.Tensor(a, to, img)
+		if _, e := inGo.Tensor(b, to, img); (e == nil) != (err == nil) {
+			t.Fatalf("C says %v, Go %v", err, e)
+		}
+		if err != nil {
+			return
+		}
+		if w*h > len(data) {
 			t.Fatalf("%d×%d pixels out of %d bytes", w, h, len(data))
+		}
+		for i := range a {
+			if d := int(a[i]) - int(b[i]); d > 4 || d < -4 {
+				t.Fatalf("value %d is %d, in Go %d", i, a[i], b[i])
+			}
 		}
 	})
 }

@@ -2,8 +2,10 @@
 // takes: it decodes JPEG and the raw camera layouts and scales to the tensor's
 // size.
 //
-// It knows nothing of cameras, models or tensors' types: the result is packed
-// 8-bit RGB, rows top to bottom, and quantization is the tflite room's.
+// It knows nothing of cameras or models. What a tensor's values look like is
+// told by a Target; the result is packed RGB, rows top to bottom, written once
+// in the tensor's own type. With cgo the work is done in C and by
+// libjpeg-turbo; without it, the same is done in Go.
 package pixel
 
 import "fmt"
@@ -50,7 +52,7 @@ type Image struct {
 	// Stride is the number of bytes from one row of the first plane to the
 	// next; zero means tightly packed.
 	Stride int
-	// Colour says what the samples of a raw YUV format mean.
+	// Colour is what raw YUV samples mean; encoded formats know their own.
 	Colour Colour
 	Data   []byte
 }

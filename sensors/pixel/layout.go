@@ -51,6 +51,11 @@ func layout(src Image) ([3]plane, error) {
 	}
 	for i := range p {
 		p[i].pix = src.Data
+		p[i].sx, p[i].sy = 1, 1
+		if i > 0 && src.Format != RGB24 {
+			p[i].sx = 2
+			p[i].sy = 2 - btoi(src.Format == YUYV)
+		}
 	}
 	return p, nil
 }

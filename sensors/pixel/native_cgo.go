@@ -3,120 +3,148 @@
 package pixel
 
 /*
-#cgo noescape egret_jpeg
-#cgo nocallback egret_jpeg
-#cgo noescape egret_scale
-#cgo nocallback egret_scale
-#include "native.h"
+#cgo CFLAGS: -O3
+#cgo noescape pixel_scale
+#cgo nocallback pixel_scale
+#cgo noescape pixel_jpeg
+#cgo nocallback pixel_jpeg
+#include "kernel.h"
 */
 import "C"
 
 import (
+	"errors"
 	"runtime"
+	"strings"
 	"unsafe"
 )
 
-// native is the part of a scaler that runs in C: JPEG by libjpeg-turbo, and
-// scaling, colour and encoding in one pass. Other encoded pictures, which no
-// camera delivers, are decoded in Go and scaled here.
-type native struct{ *handle }
+const hasNative = true
 
-// handle owns the C object. It is an object of its own so that a forgotten
-// scaler's can be freed.
-type handle struct {
-	c     *C.egret_scaler
-	words [C.EGRET_WORDS]C.int32_t
-	size  [2]C.int32_t
-	undo  runtime.Cleanup
+// native is the scaler in C. Its memory is freed by close, or with it.
+type native struct {
+	state   *C.struct_pixel_state
+	job     C.struct_pixel_job
+	cleanup runtime.Cleanup
 }
 
-func (n *native) open() error {
-	if n.handle != nil {
-		return nil
+// open makes the native state, once.
+func (n *native) open() bool {
+	if n.state != nil {
+		return true
 	}
-	c := C.egret_scaler_new()
-	if c == nil {
-		return fail(Unknown, ErrTooLarge, "out of memory")
+	if n.state = C.pixel_new(); n.state == nil {
+		return false
 	}
-	n.handle = &handle{c: c}
-	n.undo = runtime.AddCleanup(n.handle, func(c *C.egret_scaler) { C.egret_scaler_free(c) }, c)
-	return nil
+	n.cleanup = runtime.AddCleanup(n, func(s *C.struct_pixel_state) { C.pixel_free(s) }, n.state)
+	return true
 }
 
 func (n *native) close() {
-	if n.handle == nil {
+	if n.state == nil {
 		return
 	}
-	n.undo.Stop()
-	C.egret_scaler_free(n.c)
-	n.handle = nil
+	n.cleanup.Stop()
+	C.pixel_free(n.state)
+	n.state = nil
 }
 
-func (n *native) render(dst []byte, t *Target, src Image) (region, error) {
-	if err := n.open(); err != nil {
-		return region{}, err
+// prepare tells C of the way to go, and gives the table that goes with it.
+func (n *native) prepare(j *job) unsafe.Pointer {
+	c := &n.job
+	*c = C.struct_pixel_job{
+		x: C.double(j.part.x), y: C.double(j.part.y), part_w: C.double(j.part.w), part_h: C.double(j.part.h),
+		out_w: C.int32_t(j.w), out_h: C.int32_t(j.h),
+		base: C.int64_t(j.base), x_step: C.int64_t(j.xStep), y_step: C.int64_t(j.yStep),
+		sub_x: 1, sub_y: 1,
+		max_deep: maxDeep, max_scans: maxScans,
 	}
-	if src.Format == JPEG {
-		return n.jpeg(dst, t, src)
+	switch {
+	case j.enc.Floats != nil:
+		c.encoding = C.PIXEL_FLOATS
+		return unsafe.Pointer(j.enc.Floats)
+	case j.enc.Bytes != nil:
+		c.encoding = C.PIXEL_BYTES
+		return unsafe.Pointer(j.enc.Bytes)
 	}
-	p, err := decode(src)
-	if err != nil {
-		return region{}, err
+	c.flip = C.int32_t(j.enc.Flip)
+	return nil
+}
+
+// jpeg decodes and scales a JPEG.
+func (n *native) jpeg(dst []byte, j *job, h jpegInfo, data []byte) error {
+	if !n.open() {
+		return noMemory(JPEG)
 	}
-	r := t.Fit.place(p.planes[0].w, p.planes[0].h, t.Width, t.Height)
-	for i, pl := range p.planes {
-		for k, v := range [...]int{pl.at, pl.row, pl.step, pl.w, pl.h} {
-			n.words[5*i+k] = C.int32_t(v)
+	if !h.huffman && C.pixel_jpeg_needs_tables() != 0 {
+		data = withTables(data)
+	}
+	table := n.prepare(j)
+	n.job.w, n.job.h = C.int32_t(h.w), C.int32_t(h.h)
+	result := C.pixel_jpeg(n.state, &n.job, bytesOf(data), C.size_t(len(data)), bytesOf(dst), table)
+	runtime.KeepAlive(n)
+	switch result {
+	case C.PIXEL_OK:
+		return nil
+	case C.PIXEL_MEMORY:
+		return noMemory(JPEG)
+	case C.PIXEL_TRUNCATED:
+		return &Error{Format: JPEG, Kind: ErrTruncated}
+	case C.PIXEL_TOO_DEEP:
+		return fail(JPEG, ErrTooLarge, "picture is %d×%d pixels in several scans, limit is %d in all and %d scans", h.w, h.h, maxDeep, maxScans)
+	}
+	return fail(JPEG, ErrFormat, "%s", clean(C.GoString(C.pixel_why(n.state))))
+}
+
+// scale brings a picture's planes to the tensor.
+func (n *native) scale(dst []byte, j *job, p *picture) error {
+	if !n.open() {
+		return noMemory(p.format)
+	}
+	table := n.prepare(j)
+	c, a, u := &n.job, &p.planes[0], &p.planes[1]
+	c.w, c.h, c.stride = C.int32_t(a.w), C.int32_t(a.h), C.int32_t(a.row)
+	c.bt709, c.full = C.int32_t(btoi(p.colour.Matrix == BT709)), C.int32_t(btoi(p.colour.Range == Full))
+	var second, third *C.uint8_t
+	switch {
+	case p.model == gray:
+		c.layout = C.PIXEL_GREY
+	case p.model == rgb:
+		c.layout = C.PIXEL_RGB
+		if a.step == 4 {
+			c.layout = C.PIXEL_RGBX
 		}
+	case a.step == 2:
+		c.layout = C.PIXEL_YUYV
+	default:
+		c.layout = C.PIXEL_PLANAR
+		if u.step == 2 {
+			c.layout = C.PIXEL_NV12
+		}
+		c.cw, c.ch, c.cstride = C.int32_t(u.w), C.int32_t(u.h), C.int32_t(u.row)
+		c.sub_x, c.sub_y = C.int32_t(u.sx), C.int32_t(u.sy)
+		second, third = bytesOf(u.pix[u.at:]), bytesOf(p.planes[2].pix[p.planes[2].at:])
 	}
-	return r, n.scale(dst, t, r, p, src.Format)
-}
-
-// jpeg decodes at a reduced size where the target allows it, and scales the
-// rest.
-func (n *native) jpeg(dst []byte, t *Target, src Image) (region, error) {
-	w, h, err := jpegSize(src.Data)
-	if err != nil {
-		return region{}, err
-	}
-	r := t.Fit.place(w, h, t.Width, t.Height)
-	data := unsafe.SliceData(src.Data)
-	n.size = [2]C.int32_t{C.int32_t(w), C.int32_t(h)}
-	status := C.egret_jpeg(n.c, (*C.uint8_t)(data), C.size_t(len(src.Data)), C.int(need(r.sw, r.dw)), C.int(need(r.sh, r.dh)), &n.size[0])
-	if status != C.EGRET_OK {
-		return r, n.failed(JPEG, status)
-	}
-	return r, n.scale(dst, t, r, picture{model: rgb}, JPEG)
-}
-
-func (n *native) scale(dst []byte, t *Target, r region, p picture, f Format) error {
-	m := p.matrix
-	if m == nil {
-		m = jfif
-	}
-	for i, v := range [...]int{int(p.model), int(r.sx), int(r.sy), int(r.sw), int(r.sh), r.dx, r.dy, r.dw, r.dh, t.Width, t.Height, pad, int(t.Encoding.Flip)} {
-		n.words[C.EGRET_MODEL+i] = C.int32_t(v)
-	}
-	plane := func(i int) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(p.planes[i].pix)) }
-	status := C.egret_scale(n.c, plane(0), plane(1), plane(2), &n.words[0], (*C.int32_t)(unsafe.Pointer(m)),
-		(*C.uint8_t)(unsafe.Pointer(t.Encoding.Bytes)), (*C.float)(unsafe.Pointer(t.Encoding.Floats)), (*C.uint8_t)(unsafe.SliceData(dst)))
-	if status != C.EGRET_OK {
-		return n.failed(f, status)
+	result := C.pixel_scale(n.state, c, bytesOf(a.pix[a.at:]), second, third, bytesOf(dst), table)
+	runtime.KeepAlive(n)
+	if result != C.PIXEL_OK {
+		return noMemory(p.format)
 	}
 	return nil
 }
 
-// failed is the error for a result of the C half.
-func (n *native) failed(f Format, status C.int) error {
-	text := oneLine(C.GoString(C.egret_message(n.c)))
-	switch status {
-	case C.EGRET_TRUNCATED:
-		return &Error{Format: f, Kind: ErrTruncated}
-	case C.EGRET_NO_MEMORY:
-		return fail(f, ErrTooLarge, "out of memory")
-	}
-	return fail(f, ErrFormat, "%s", text)
-}
+func bytesOf(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(b))) }
 
-// nativeJPEG tells whether JPEG is decoded without allocating.
-const nativeJPEG = true
+func noMemory(f Format) error { return fail(f, ErrTooLarge, "not enough memory for the picture") }
+
+// clean makes the library's words ours: no capital, no full stop.
+func clean(why string) string {
+	why = strings.TrimRight(why, ". \n")
+	if why == "" {
+		return ErrFormat.Error()
+	}
+	if len(why) > 1 && why[1] >= 'a' {
+		why = strings.ToLower(why[:1]) + why[1:]
+	}
+	return oneLine(errors.New(why))
+}

@@ -2,19 +2,11 @@
 
 package pixel
 
-// native is the part of a scaler that has a faster twin in C: here it is all
-// Go, for the operator's tool.
-type native struct{ planar }
+// native has nothing in a build without cgo.
+type native struct{}
 
-func (n *native) render(dst []byte, t *Target, src Image) (region, error) {
-	p, err := decode(src)
-	if err != nil {
-		return region{}, err
-	}
-	return n.planar.render(dst, t, p), nil
-}
+const hasNative = false
 
-func (n *native) close() {}
-
-// nativeJPEG tells whether JPEG is decoded without allocating.
-const nativeJPEG = false
+func (*native) jpeg([]byte, *job, jpegInfo, []byte) error { return nil }
+func (*native) scale([]byte, *job, *picture) error        { return nil }
+func (*native) close()                                    {}

@@ -1,79 +1,79 @@
 package pixel
 
-// Scaler decodes pictures and scales them to tensors. The zero value is ready.
-// It keeps buffers, some of them native, from picture to picture: a JPEG or a
-// raw picture of a steady size allocates nothing. It is not safe for concurrent
-// use, and holds nothing of a picture's bytes after a call.
+// Scaler turns pictures into tensors: it decodes, scales and encodes. The zero
+// value is ready. It keeps buffers from picture to picture, so that pictures of
+// a steady size allocate nothing; it is not safe for concurrent use, and holds
+// nothing of a picture's bytes after a call.
 type Scaler struct {
-	native native
-	turned []byte // packed RGB before its orientation is applied
+	native   *native
+	portable portable
+	inGo     bool // tests compare the two
 }
 
 // picture is a decoded or raw picture as planes.
 type picture struct {
 	planes [3]plane
 	model  model
-	matrix *matrix // of a yuv one
+	colour Colour
+	format Format
 }
 
-// pad is the grey of a letterbox's bars.
-const pad = 128
-
-// Tensor decodes src, scales it to the target and writes it to dst, which must
-// hold exactly t.Bytes() bytes. The view says which part of the frame the
-// target shows. A JPEG is turned as its EXIF orientation says; transparency is
-// laid over white, as a viewer shows it. The error is an *Error on one line and
-// wraps ErrTooLarge, ErrFormat or ErrTruncated; dst's content is then
-// undefined.
+// Tensor decodes src and brings it to t's size, shape and values in dst, whose
+// length must be t.Bytes(). It returns the part of the frame that the tensor
+// shows. A JPEG is turned as its EXIF orientation says. Transparency is laid
+// over white, as a viewer shows it. Raw YUV is as src.Colour says, a JPEG's is
+// BT.601 with full range. The error is an *Error on one line and wraps
+// ErrTooLarge, ErrFormat or ErrTruncated; dst's content is then undefined.
 func (s *Scaler) Tensor(dst []byte, t *Target, src Image) (View, error) {
-	if err := checkTarget(dst, t, src.Format); err != nil {
+	if err := t.check(dst, src.Format); err != nil {
 		return View{}, err
 	}
 	if err := checkBytes(src); err != nil {
 		return View{}, err
 	}
-	turn := 1
+	if hasNative && s.native == nil {
+		s.native = new(native)
+	}
+	o := 1
 	if src.Format == JPEG {
-		turn = orientation(src.Data)
+		h, err := jpegHeader(src.Data)
+		if err != nil {
+			return View{}, err
+		}
+		if o = h.orientation; hasNative && !s.inGo {
+			j := t.plan(h.w, h.h, o)
+			j.pad(dst)
+			return j.view, s.native.jpeg(dst, &j, h, src.Data)
+		}
 	}
-	if turn == 1 {
-		r, err := s.native.render(dst, t, src)
-		return r.view(t.Width, t.Height), err
-	}
-	return s.turn(dst, t, src, turn)
-}
-
-// turn scales a picture as it is stored and turns the result.
-func (s *Scaler) turn(dst []byte, t *Target, src Image, turn int) (View, error) {
-	stored := Target{Width: t.Width, Height: t.Height, Fit: t.Fit}
-	if swapsSides(turn) {
-		stored.Width, stored.Height = t.Height, t.Width
-	}
-	n := stored.Bytes()
-	s.turned = grow(s.turned, 2*n)
-	r, err := s.native.render(s.turned[:n], &stored, src)
+	p, err := planes(src)
 	if err != nil {
 		return View{}, err
 	}
-	orient(s.turned[n:], s.turned[:n], stored.Width, stored.Height, turn)
-	t.Encoding.encode(dst, s.turned[n:])
-	v := r.view(stored.Width, stored.Height) // the same from both sides, so mirroring changes nothing
-	if swapsSides(turn) {
-		v = View{v.Y0, v.X0, v.Y1, v.X1}
+	j := t.plan(p.planes[0].w, p.planes[0].h, o)
+	j.pad(dst)
+	if hasNative && !s.inGo {
+		return j.view, s.native.scale(dst, &j, &p)
 	}
-	return v, nil
+	s.portable.scale(dst, &j, &p)
+	return j.view, nil
 }
 
-// RGB is Tensor for packed RGB, stretched to width×height pixels: dst must hold
-// exactly width*height*3 bytes.
+// RGB is Tensor for plain bytes: it stretches src to width×height pixels in
+// dst, which must hold exactly width*height*3 bytes.
 func (s *Scaler) RGB(dst []byte, width, height int, src Image) error {
 	_, err := s.Tensor(dst, &Target{Width: width, Height: height}, src)
 	return err
 }
 
-// Close frees the native buffers. The scaler may be used again; one that is
-// forgotten is closed by the garbage collector.
-func (s *Scaler) Close() { s.native.close() }
+// Close frees the memory that the scaler keeps. It may be used again
+// afterwards; one that is forgotten is freed by the garbage collector.
+func (s *Scaler) Close() {
+	if s.native != nil {
+		s.native.close()
+	}
+	s.portable = portable{}
+}
 
 // Size is the width and height that src is seen with, in pixels, EXIF
 // orientation applied. It reads headers only and enforces the limits, so it
@@ -88,18 +88,23 @@ func Size(src Image) (w, h int, err error) {
 		}
 		return src.Width, src.Height, nil
 	}
-	if w, h, err = encodedSize(src); err != nil {
+	if src.Format != JPEG {
+		return encodedSize(src)
+	}
+	head, err := jpegHeader(src.Data)
+	if err != nil {
 		return 0, 0, err
 	}
-	if src.Format == JPEG && swapsSides(orientation(src.Data)) {
-		w, h = h, w
+	if swapsSides(head.orientation) {
+		return head.h, head.w, nil
 	}
-	return w, h, nil
+	return head.w, head.h, nil
 }
 
-func checkTarget(dst []byte, t *Target, f Format) error {
-	if t.Width <= 0 || t.Height <= 0 || t.Width > MaxSide || t.Height > MaxSide || t.Width*t.Height > MaxPixels || len(dst) != t.Bytes() {
-		return fail(f, ErrFormat, "no room for %d×%d pixels in %d bytes", t.Width, t.Height, len(dst))
+func (t *Target) check(dst []byte, f Format) error {
+	w, h := t.Width, t.Height
+	if w <= 0 || h <= 0 || w > MaxSide || h > MaxSide || w*h > MaxPixels || len(dst) != t.Bytes() {
+		return fail(f, ErrFormat, "no room for %d×%d pixels in %d bytes", w, h, len(dst))
 	}
 	return nil
 }
@@ -114,8 +119,8 @@ func checkBytes(src Image) error {
 	return nil
 }
 
-// decode gives a picture's planes by Go's decoders.
-func decode(src Image) (picture, error) {
+// planes decodes src in Go, or takes it as it is.
+func planes(src Image) (picture, error) {
 	if !src.Format.Encoded() {
 		return rawPlanes(src)
 	}
@@ -126,11 +131,13 @@ func decode(src Image) (picture, error) {
 	if err != nil {
 		return picture{}, err
 	}
-	return planesOf(img, src.Format), nil
+	p := planesOf(img, src.Format)
+	p.format = src.Format
+	return p, nil
 }
 
 func rawPlanes(src Image) (picture, error) {
-	p := picture{model: yuv, matrix: src.Colour.matrix()}
+	p := picture{model: ycc, colour: src.Colour, format: src.Format}
 	switch src.Format {
 	case YUYV, NV12, I420:
 	case RGB24:
@@ -143,11 +150,4 @@ func rawPlanes(src Image) (picture, error) {
 	var err error
 	p.planes, err = layout(src)
 	return p, err
-}
-
-func grow[T any](b []T, n int) []T {
-	if cap(b) < n {
-		return make([]T, n)
-	}
-	return b[:n]
 }

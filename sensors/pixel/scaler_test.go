@@ -12,6 +12,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -64,10 +65,10 @@ func psnr(a, b []byte) float64 {
 	return 10 * math.Log10(255*255/(sum/float64(len(a))))
 }
 
-func jpegOf(t testing.TB, m image.Image) []byte {
+func jpegOf(t testing.TB, m image.Image, quality ...int) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 95}); err != nil {
+	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: append(quality, 95)[0]}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -248,102 +249,6 @@ func TestTransparencyIsLaidOverWhite(t *testing.T) {
 	}
 }
 
-func exifSegment(order binary.AppendByteOrder, magic string, o uint16) []byte {
-	b := []byte(magic)
-	b = order.AppendUint32(b, 8)
-	b = order.AppendUint16(b, 1)
-	b = order.AppendUint16(b, 0x0112)
-	b = order.AppendUint16(b, 3)
-	b = order.AppendUint32(b, 1)
-	b = order.AppendUint16(b, o)
-	b = order.AppendUint16(b, 0)
-	b = order.AppendUint32(b, 0)
-	body := append([]byte("Exif\x00\x00"), b...)
-	return append([]byte{0xFF, 0xE1, byte((len(body) + 2) >> 8), byte(len(body) + 2)}, body...)
-}
-
-func withEXIF(data []byte, o uint16) []byte {
-	seg := exifSegment(binary.LittleEndian, "II*\x00", o)
-	if o%2 == 0 {
-		seg = exifSegment(binary.BigEndian, "MM\x00*", o)
-	}
-	return append(append(bytes.Clone(data[:2]), seg...), data[2:]...)
-}
-
-// TestOrientation stores one upright scene turned in each of the eight ways of
-// EXIF and wants it upright again.
-func TestOrientation(t *testing.T) {
-	up := scene(160, 96)
-	at := map[uint16]func(x, y int) (int, int){ // stored place of the upright pixel x, y
-		1: func(x, y int) (int, int) { return x, y },
-		2: func(x, y int) (int, int) { return 159 - x, y },
-		3: func(x, y int) (int, int) { return 159 - x, 95 - y },
-		4: func(x, y int) (int, int) { return x, 95 - y },
-		5: func(x, y int) (int, int) { return y, x },
-		6: func(x, y int) (int, int) { return y, 159 - x },
-		7: func(x, y int) (int, int) { return 95 - y, 159 - x },
-		8: func(x, y int) (int, int) { return 95 - y, x },
-	}
-	for o, place := range at {
-		w, h := 160, 96
-		if o >= 5 {
-			w, h = h, w
-		}
-		m := image.NewRGBA(image.Rect(0, 0, w, h))
-		for y := range 96 {
-			for x := range 160 {
-				sx, sy := place(x, y)
-				m.SetRGBA(sx, sy, up.RGBAAt(x, y))
-			}
-		}
-		img := Image{Format: JPEG, Data: withEXIF(jpegOf(t, m), o)}
-		if w, h, err := Size(img); err != nil || w != 160 || h != 96 {
-			t.Errorf("orientation %d: Size = %d, %d, %v, want 160, 96", o, w, h, err)
-		}
-		got := make([]byte, 80*60*3)
-		var s Scaler
-		if err := s.RGB(got, 80, 60, img); err != nil {
-			t.Fatal(err)
-		}
-		if db := psnr(got, reference(up, 80, 60)); db < 32 {
-			t.Errorf("orientation %d: PSNR %.1f dB, want at least 32", o, db)
-		}
-	}
-}
-
-func TestJPEGWithoutHuffmanTables(t *testing.T) {
-	m := scene(64, 64)
-	whole := jpegOf(t, m)
-	bare := bytes.Clone(whole[:2])
-	for w := walk(whole); ; {
-		seg, ok := w.next()
-		if !ok {
-			break
-		}
-		if seg.marker == markerDHT {
-			continue
-		}
-		bare = append(append(bare, 0xFF, seg.marker, byte((len(seg.body)+2)>>8), byte(len(seg.body)+2)), seg.body...)
-		if seg.marker == markerSOS {
-			bare = append(bare, whole[bytes.LastIndex(whole, seg.body)+len(seg.body):]...)
-		}
-	}
-	if len(bare) >= len(whole)-400 {
-		t.Fatalf("the tables are still there: %d of %d bytes", len(bare), len(whole))
-	}
-	var s Scaler
-	got, want := make([]byte, 64*64*3), make([]byte, 64*64*3)
-	if err := s.RGB(got, 64, 64, Image{Format: JPEG, Data: bare}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.RGB(want, 64, 64, Image{Format: JPEG, Data: whole}); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("standard tables gave another picture")
-	}
-}
-
 func TestBadPictures(t *testing.T) {
 	good := jpegOf(t, scene(64, 48))
 	wide := pngOf(t, image.NewGray(image.Rect(0, 0, 30000, 1)))
@@ -393,26 +298,11 @@ func TestPanickingDecoderIsAnError(t *testing.T) {
 	}
 }
 
-func TestRawFormatsAllocateNothing(t *testing.T) {
-	m := scene(320, 240)
-	for _, f := range []Format{YUYV, NV12, I420, RGB24, Gray8} {
-		img, dst := rawOf(m, f, 0), make([]byte, 96*96*3)
-		var s Scaler
-		if n := testing.AllocsPerRun(5, func() {
-			if err := s.RGB(dst, 96, 96, img); err != nil {
-				t.Fatal(err)
-			}
-		}); n != 0 {
-			t.Errorf("%s: %v allocations a frame, want 0", f, n)
-		}
-	}
-}
-
 func TestTriangleWeightsSumToOne(t *testing.T) {
 	for range 200 {
 		var f filter
 		from, to := 1+rand.IntN(400), 1+rand.IntN(400)
-		f.set(from, 0, whole, to)
+		f.set(from, to, 0, float64(from))
 		for i, tap := range f.taps {
 			sum := int32(0)
 			for _, w := range f.weights[tap.at : tap.at+tap.n] {
@@ -425,18 +315,19 @@ func TestTriangleWeightsSumToOne(t *testing.T) {
 	}
 }
 
-func BenchmarkRGB(b *testing.B) {
-	m := scene(640, 480)
-	for _, img := range []Image{{Format: JPEG, Data: jpegOf(b, m)}, rawOf(m, YUYV, 0), rawOf(m, NV12, 0)} {
-		b.Run(img.Format.String(), func(b *testing.B) {
-			var s Scaler
-			dst := make([]byte, 224*224*3)
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := s.RGB(dst, 224, 224, img); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+// photo is a real photograph of w×h pixels.
+func photo(t testing.TB, w, h int) *image.RGBA {
+	t.Helper()
+	f, err := os.Open("../../samples/detect/example.jpg")
+	if err != nil {
+		t.Skip("no photograph: make deps fetches it")
 	}
+	defer f.Close()
+	src, err := jpeg.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.BiLinear.Scale(m, m.Rect, src, src.Bounds(), draw.Src, nil)
+	return m
 }

@@ -1,33 +1,21 @@
 package pixel
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "unsafe"
 
-// Target is the tensor that pictures are brought to: [Height Width 3], rows
-// from top to bottom, R, G, B.
-type Target struct {
-	Width, Height int
-	Fit           Fit
-	Encoding      Encoding
-}
-
-// Bytes is the tensor's size.
-func (t *Target) Bytes() int { return t.Width * t.Height * 3 * t.Encoding.Size() }
-
-// Encoding says how a channel's 8-bit value becomes the tensor's. The zero
-// value leaves it as it is.
+// Encoding says how a channel's 8-bit value becomes the tensor's. Floats goes
+// before Bytes, and Bytes before Flip.
 type Encoding struct {
-	// Flip is what a value is xored with when there is no table: 0x80 makes
-	// int8 of uint8, value − 128.
+	// Flip changes the bits that are set in it: 0 leaves uint8 as it is, 0x80
+	// makes the int8 that is 128 less.
 	Flip byte
-	// Bytes and Floats are tables for R, G and B; one of them at most.
-	Bytes  *[3][256]byte
-	Floats *[3][256]float32 // in the machine's byte order
+	// Bytes is a table for each of R, G and B.
+	Bytes *[3][256]byte
+	// Floats is a table for each of R, G and B; the values are stored in the
+	// machine's own byte order.
+	Floats *[3][256]float32
 }
 
-// Size is the bytes per value: 1, or 4 with Floats.
+// Size is the number of bytes for one value: 1, or 4 with Floats.
 func (e Encoding) Size() int {
 	if e.Floats != nil {
 		return 4
@@ -35,21 +23,69 @@ func (e Encoding) Size() int {
 	return 1
 }
 
-// encode writes packed RGB as the tensor has it; dst and rgb may be the same
-// memory when a value is a byte.
-func (e Encoding) encode(dst, rgb []byte) {
+// Target is what a model takes: packed RGB of a size, rows from top to bottom.
+type Target struct {
+	Width, Height int
+	Fit           Fit
+	Encoding      Encoding
+}
+
+// Bytes is the length of the tensor.
+func (t *Target) Bytes() int { return t.Width * t.Height * 3 * t.Encoding.Size() }
+
+// padding is the grey around a letterboxed picture.
+const padding = 128
+
+// put writes one pixel.
+func (e Encoding) put(d []byte, r, g, b byte) {
 	switch {
 	case e.Floats != nil:
-		for i, p := range rgb {
-			binary.NativeEndian.PutUint32(dst[4*i:], math.Float32bits(e.Floats[i%3][p]))
+		for i, v := range [3]byte{r, g, b} {
+			// A byte slice need not lie where a float32 may.
+			*(*[4]byte)(d[i*4:]) = *(*[4]byte)(unsafe.Pointer(&e.Floats[i][v]))
 		}
 	case e.Bytes != nil:
-		for i := 0; i+2 < len(rgb); i += 3 {
-			dst[i], dst[i+1], dst[i+2] = e.Bytes[0][rgb[i]], e.Bytes[1][rgb[i+1]], e.Bytes[2][rgb[i+2]]
-		}
+		d[0], d[1], d[2] = e.Bytes[0][r], e.Bytes[1][g], e.Bytes[2][b]
 	default:
-		for i, p := range rgb {
-			dst[i] = p ^ e.Flip
+		d[0], d[1], d[2] = r^e.Flip, g^e.Flip, b^e.Flip
+	}
+}
+
+// pad fills what the picture leaves free.
+func (j *job) pad(dst []byte) {
+	if j.over.w == j.wide && j.over.h == j.tall {
+		return
+	}
+	px := j.enc.Size() * 3
+	row := j.wide * px
+	j.enc.put(dst, padding, padding, padding)
+	top := j.over.top * row
+	if top > 0 { // the first pixel is padding already: double it
+		repeat(dst[:top], px)
+	}
+	below := dst[top+j.over.h*row:]
+	if len(below) > 0 {
+		j.enc.put(below, padding, padding, padding)
+		repeat(below, px)
+	}
+	left, right := j.over.left*px, (j.over.left+j.over.w)*px
+	if left == 0 && right == row {
+		return
+	}
+	for y := j.over.top; y < j.over.top+j.over.h; y++ {
+		line := dst[y*row : (y+1)*row]
+		for _, free := range [2][]byte{line[:left], line[right:]} {
+			if len(free) > 0 {
+				j.enc.put(free, padding, padding, padding)
+				repeat(free, px)
+			}
 		}
+	}
+}
+
+// repeat fills b with its own first n bytes.
+func repeat(b []byte, n int) {
+	for n < len(b) {
+		n += copy(b[n:], b[:n])
 	}
 }
