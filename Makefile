@@ -24,8 +24,10 @@ TFLITE_LIB  := $(ROOT)/$(NATIVE)
 endif
 
 # libjpeg-turbo goes into the binary where its archive is installed, so that the
-# binary runs on machines without it.
-JPEG_LIBS   ?= $(if $(filter /%,$(shell $(or $(CC),cc) -print-file-name=libjpeg.a 2>/dev/null)),-l:libjpeg.a,-ljpeg)
+# binary runs on machines without it. Where there is neither archive nor shared
+# library yet, deps brings both.
+jpeg_file    = $(filter /%,$(shell $(or $(CC),cc) -print-file-name=$(1) 2>/dev/null))
+JPEG_LIBS   := $(or $(JPEG_LIBS),$(if $(call jpeg_file,libjpeg.a),-l:libjpeg.a,$(if $(call jpeg_file,libjpeg.so),-ljpeg,-l:libjpeg.a)))
 
 # One set of flags for building, testing and editors (see `make env`), so that
 # all share one build cache. The binary finds its library beside itself: in

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/egret-edge/egret/configs"
@@ -23,7 +24,8 @@ type Harness struct {
 	box      *outbox.Outbox
 	cancel   context.CancelFunc
 	ended    chan struct{}
-	recorded chan struct{}
+	done     atomic.Uint64
+	recorded chan struct{} // done has grown
 	frame    sensors.Frame
 }
 
@@ -47,6 +49,7 @@ func NewHarness(b *tflite.Bundle, opts tflite.Options, dir string) (*Harness, er
 	h := &Harness{box: box, cancel: cancel, ended: make(chan struct{}), recorded: make(chan struct{}, 1)}
 	record := func(rec []byte) error {
 		err := box.Append(rec)
+		h.done.Add(1)
 		select {
 		case h.recorded <- struct{}{}:
 		default:
@@ -74,17 +77,33 @@ func (h *Harness) Serial(f sensors.Frame) {
 }
 
 // Pipelined takes n predictions of frames that are there as soon as there is
-// room for one, as those of a fast camera are.
-func (h *Harness) Pipelined(f sensors.Frame, n int) {
-	// Three frames fill the pipeline: in Invoke, decoded, in the slot.
-	target := h.camera.predicted.Load() + uint64(n)
-	for h.camera.predicted.Load() < target {
-		if h.camera.slot.waiting().IsZero() {
-			h.emit(f)
-			continue
+// room for one, as those of a fast camera are: one in Invoke, one decoded, one
+// in the slot. It returns the time from one prediction to the n-th after it, so
+// that the filling of the pipeline is not in it.
+func (h *Harness) Pipelined(f sensors.Frame, n int) time.Duration {
+	first := h.done.Load() + 1
+	var start time.Time
+	for {
+		if done := h.done.Load(); done >= first+uint64(n) {
+			return time.Since(start)
+		} else if done >= first && start.IsZero() {
+			start = time.Now()
 		}
-		<-h.recorded
+		switch {
+		case h.camera.slot.waiting().IsZero():
+			h.emit(f)
+		case h.underWay() >= 3:
+			<-h.recorded
+		default: // it is about to be taken
+			time.Sleep(20 * time.Microsecond)
+		}
 	}
+}
+
+// underWay is the number of frames that are not answered yet.
+func (h *Harness) underWay() uint64 {
+	c := h.camera
+	return c.slot.count() - min(c.slot.count(), h.done.Load()+c.dropped.Load())
 }
 
 // emit gives the worker a frame as a camera does.
@@ -97,9 +116,8 @@ func (h *Harness) emit(f sensors.Frame) {
 // Drain waits until no frame is under way, and forgets what was recorded, as a
 // broker that acknowledges makes the outbox do.
 func (h *Harness) Drain() error {
-	c := h.camera
-	for c.slot.count() > c.predicted.Load()+c.dropped.Load() {
-		if n, last := c.failures(); n > 0 {
+	for h.underWay() > 0 {
+		if n, last := h.camera.failures(); n > 0 {
 			return fmt.Errorf("%d frames failed: %s", n, last)
 		}
 		time.Sleep(100 * time.Microsecond)

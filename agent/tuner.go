@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/egret-edge/egret/tflite"
 )
@@ -119,39 +122,57 @@ func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []
 	if len(specs) > 1 { // among candidates, only an accelerator's absence may end
 		c.Passed = slices.DeleteFunc(c.Passed, func(r ProbeReport) bool { return r.Spec == tflite.XNNPACK })
 	}
-	best := fastest(works)
-	if threads == 0 && best.Threads > 1 {
-		best = t.confirm(ctx, c, b, works, best)
+	if len(works) == 1 {
+		return works[0], true
 	}
-	return best, true
+	return fastest(t.rounds(ctx, c, b, works)), true
 }
 
-// confirm measures a choice of several threads against one thread once more,
-// in turn: machines are busy at times, and a wrong choice of threads costs the
-// most.
-func (t *Tuner) confirm(ctx context.Context, c *Choice, b *tflite.Bundle, works []ProbeReport, best ProbeReport) ProbeReport {
-	again := []ProbeReport{}
-	for i := range works {
-		r := &works[i]
-		if r.Spec != best.Spec || r.Threads != best.Threads && r.Threads != 1 {
-			continue
-		}
-		if second := t.try(ctx, c, b, r.Spec, r.Threads); second.OK {
-			// The slower of two counts for the many threads, the faster for one.
-			if slower := second.InvokeP50 > r.InvokeP50; slower == (r.Threads > 1) {
-				*r = second
+// moreRounds is how often those that may be the fastest are measured again.
+const moreRounds = 2
+
+// rounds measures what is not far behind the fastest again, one after the
+// other, and gives the reports with the median of what came of all rounds.
+// Shared machines and hot ones change their speed from second to second, so
+// times count only in relation to the others of their round: a wrong choice of
+// threads may cost a factor of fifty.
+func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works []ProbeReport) []ProbeReport {
+	limit := 2.5 * slices.MinFunc(works, func(a, b ProbeReport) int { return cmp.Compare(a.InvokeP50, b.InvokeP50) }).InvokeP50
+	works = slices.DeleteFunc(works, func(r ProbeReport) bool { return r.InvokeP50 > limit })
+	relative := make([][]float64, len(works))
+	first := works[0].InvokeP50
+	for i, r := range works {
+		relative[i] = []float64{r.InvokeP50 / first}
+	}
+	for range moreRounds {
+		reference := 0.0
+		for i, r := range works {
+			again := t.try(ctx, c, b, r.Spec, r.Threads)
+			if ctx.Err() != nil {
+				return works
 			}
-			again = append(again, *r)
+			if !again.OK { // it worked once: what comes and goes is not for every day
+				again.InvokeP50 = math.Inf(1)
+			}
+			if i == 0 {
+				reference = again.InvokeP50
+			}
+			relative[i] = append(relative[i], again.InvokeP50/reference)
 		}
 	}
-	if len(again) == 0 {
-		return best
+	for i := range works {
+		slices.Sort(relative[i])
+		works[i].InvokeP50 = first * relative[i][len(relative[i])/2]
 	}
-	return fastest(again)
+	return works
 }
+
+// tryBudget is how long one of the sweep's measurements takes; three Invokes
+// are made in any case.
+const tryBudget = 400 * time.Millisecond
 
 func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, spec string, threads int) ProbeReport {
-	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: spec, Threads: threads})
+	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: spec, Threads: threads, Budget: tryBudget})
 	if ctx.Err() != nil {
 		return r
 	}
@@ -170,7 +191,7 @@ const near = 1.03
 // with the fewest threads and then the plainest delegate.
 func fastest(reports []ProbeReport) ProbeReport {
 	limit := slices.MinFunc(reports, func(a, b ProbeReport) int {
-		return compare(a.InvokeP50, b.InvokeP50)
+		return cmp.Compare(a.InvokeP50, b.InvokeP50)
 	}).InvokeP50 * near
 	var best *ProbeReport
 	for i := range reports {
@@ -183,16 +204,6 @@ func fastest(reports []ProbeReport) ProbeReport {
 		}
 	}
 	return *best
-}
-
-func compare(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // threadCounts are the numbers of threads to try: the given one, or 1 to the

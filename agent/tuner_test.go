@@ -58,20 +58,20 @@ func TestChoose(t *testing.T) {
 	}{
 		{name: "int8: the fast kernels and both cores", cores: 2, list: []string{auto},
 			ms:   map[string]float64{"xnnpack×1": 7.5, "xnnpack×2": 4.2, "cpu×1": 40, "cpu×2": 38},
-			want: "xnnpack×2", probed: "xnnpack×1 xnnpack×2 cpu×1 cpu×2 xnnpack×1 xnnpack×2"},
+			want: "xnnpack×2", probed: "xnnpack×1 xnnpack×2 cpu×1 cpu×2 xnnpack×1 xnnpack×2 xnnpack×1 xnnpack×2"},
 		{name: "threads that do not help are not used", cores: 2, list: []string{auto},
-			ms:   map[string]float64{"xnnpack×1": 36, "xnnpack×2": 35.8, "cpu×1": 36, "cpu×2": 35.5},
-			want: "cpu×1", probed: "xnnpack×1 xnnpack×2 cpu×1 cpu×2"},
+			ms:   map[string]float64{"xnnpack×1": 60, "xnnpack×2": 60, "cpu×1": 36, "cpu×2": 35.5},
+			want: "cpu×1", probed: "xnnpack×1 xnnpack×2 cpu×1 cpu×2 xnnpack×1 xnnpack×2 cpu×1 cpu×2 xnnpack×1 xnnpack×2 cpu×1 cpu×2"},
 		{name: "more threads are not tried once they are slower", cores: 16, list: []string{"cpu"},
-			ms:   map[string]float64{"cpu×1": 40, "cpu×2": 22, "cpu×3": 30},
-			want: "cpu×2", probed: "cpu×1 cpu×2 cpu×3 cpu×1 cpu×2"},
+			ms:   map[string]float64{"cpu×1": 90, "cpu×2": 22, "cpu×3": 56},
+			want: "cpu×2", probed: "cpu×1 cpu×2 cpu×3 cpu×2 cpu×2"},
 		{name: "fixed threads", cores: 4, threads: 3, list: []string{auto},
-			ms: map[string]float64{"xnnpack×3": 5, "cpu×3": 20}, want: "xnnpack×3", probed: "xnnpack×3 cpu×3"},
+			ms: map[string]float64{"xnnpack×3": 5, "cpu×3": 20}, want: "xnnpack×3", probed: "xnnpack×3 cpu×3 xnnpack×3 xnnpack×3"},
 		{name: "the order of the list counts, not the speed", cores: 1, list: []string{"edgetpu", "xnnpack"},
 			ms: map[string]float64{"edgetpu×1": 9, "xnnpack×1": 5, "cpu×1": 40}, want: "edgetpu×1", probed: "edgetpu×1"},
 		{name: "the CPU is always last", cores: 2, list: []string{"edgetpu", "external:/x.so"},
-			ms:   map[string]float64{"cpu×1": 40, "cpu×2": 21},
-			want: "cpu×2", passed: 2, probed: "edgetpu×1 external:x.so×1 cpu×1 cpu×2 cpu×1 cpu×2"},
+			ms:   map[string]float64{"cpu×1": 60, "cpu×2": 21},
+			want: "cpu×2", passed: 2, probed: "edgetpu×1 external:x.so×1 cpu×1 cpu×2 cpu×2 cpu×2"},
 		{name: "no fast kernels in this library", cores: 1, list: []string{auto},
 			ms: map[string]float64{"cpu×1": 40}, want: "cpu×1", probed: "xnnpack×1 cpu×1"},
 	} {
@@ -91,6 +91,28 @@ func TestChoose(t *testing.T) {
 				t.Errorf("the table has %d rows of %d", len(c.Table), len(d.probed))
 			}
 		})
+	}
+}
+
+// TestChooseOnARestlessMachine: the machine becomes half as fast while it
+// is measured; what counts is who is faster at the same time.
+func TestChooseOnARestlessMachine(t *testing.T) {
+	for start := range 10 {
+		d := &device{ms: map[string]float64{"xnnpack×1": 7.5, "xnnpack×2": 6, "cpu×1": 9, "cpu×2": 8}}
+		tuner := Tuner{Cores: 2, Probe: func(ctx context.Context, req ProbeRequest) ProbeReport {
+			r := d.probe(ctx, req)
+			if n := len(d.probed); n > start && n <= start+2 { // for as long as two trials take
+				r.InvokeP50 *= 2
+			}
+			return r
+		}}
+		c, err := tuner.Choose(t.Context(), openBundle(t, mobilenet), []string{auto}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%s×%d", c.Delegate, c.Threads); got != "xnnpack×2" {
+			t.Errorf("slow from trial %d on: chose %s of %s", start+1, got, c.Summary())
+		}
 	}
 }
 
