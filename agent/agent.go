@@ -63,7 +63,9 @@ type Agent struct {
 	client  atomic.Pointer[mqtt.Client] // nil while MQTT is off; any goroutine
 	current atomic.Pointer[snapshot]    // what runs; any goroutine
 
-	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask *task
+	streak streak
+
+	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask *task
 }
 
 // Bounds of the parts' ends. With the pipeline's they add up to less than the
@@ -115,6 +117,7 @@ func (a *Agent) start(ctx context.Context) error {
 	rec := newRecorder(a.cfg.Device, a.box.Boot(), a.box.Append, a.latest)
 	rec.watch = a.opts.OnPrediction
 	a.pipeline = &pipeline{tasks: a.tasks, log: a.log, rec: rec, clock: a.clock.state, tuner: a.tuner}
+	a.countStart()
 	pl, err := a.pipeline.prepare(ctx, a.cfg)
 	if err != nil {
 		return err
@@ -135,12 +138,27 @@ func (a *Agent) start(ctx context.Context) error {
 	a.applyPlan(pl)
 	a.startTelemetry()
 	a.startGovernor()
+	a.streakTask = a.tasks.start("streak of starts", otherBound, a.streak.run)
 	if d := newWatchdog(a.notify, a.view, a.log); d != nil {
 		a.watchdogTask = a.tasks.start("watchdog", otherBound, d.run)
 	}
 	a.announce("started")
 	a.notify.ready(a.status())
 	return nil
+}
+
+// countStart finds out whether the agent ended badly again and again, and then
+// keeps the models on the CPU.
+func (a *Agent) countStart() {
+	a.streak = streak{filepath.Join(a.cfg.StateDir, StreakFile)}
+	bad, err := a.streak.begin()
+	if err != nil {
+		a.log.Warn("a loop of crashes would not be noticed", "error", err)
+	}
+	if bad >= tooMany {
+		a.pipeline.cpuOnly = true
+		a.log.Error("the agent ended without order soon after its start, again and again: running the models on the CPU until the next restart", "times", bad)
+	}
 }
 
 // listen binds the embedded broker, so that a port in use is known at start.
@@ -189,6 +207,12 @@ func (a *Agent) shutdown() {
 		a.log.Info("stopped", "produced", acc.Produced, "acknowledged", acc.Acknowledged, "stored", acc.Stored, "held", acc.Held, "dropped", sum(acc.Dropped))
 	}
 	a.tasks.end(a.brokerTask)
+	a.tasks.end(a.streakTask)
+	if a.streak.path != "" {
+		if err := a.streak.end(); err != nil {
+			a.log.Warn("this end will count as a bad one", "error", err)
+		}
+	}
 }
 
 func (a *Agent) openOutbox() error {

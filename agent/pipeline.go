@@ -11,6 +11,7 @@ import (
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sensors"
 	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/tflite"
 )
 
 // Bounds of the shutdown; with the publisher's they stay well within the
@@ -27,9 +28,11 @@ type pipeline struct {
 	tasks *tasks
 	// tuner chooses what models run on; its Log is not used.
 	tuner func(configs.Inference) *Tuner
-	log   *slog.Logger
-	rec   *recorder
-	clock func() payload.Clock
+	// cpuOnly passes over every other delegate.
+	cpuOnly bool
+	log     *slog.Logger
+	rec     *recorder
+	clock   func() payload.Clock
 
 	workers []*runningWorker
 	cameras []*runningCamera
@@ -141,6 +144,9 @@ func (p *pipeline) prepareWorker(ctx context.Context, m configs.Model, owner str
 		}
 	}
 	o := &opener{bundle: bundle, opts: LoadOptions(m, p.log.With("model", m.Name)), inf: inf, tuner: p.tuner(inf), open: openModel}
+	if p.cpuOnly {
+		o.inf.Delegate = configs.DelegateList(tflite.CPU)
+	}
 	model, err := o.preferred(ctx)
 	if err != nil {
 		return nil, err

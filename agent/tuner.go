@@ -160,11 +160,27 @@ func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works [
 			relative[i] = append(relative[i], again.InvokeP50/reference)
 		}
 	}
-	for i := range works {
-		slices.Sort(relative[i])
-		works[i].InvokeP50 = first * relative[i][len(relative[i])/2]
+	out := works[:0:0]
+	for i, r := range works {
+		if single := slices.IndexFunc(works, func(o ProbeReport) bool { return o.Spec == r.Spec && o.Threads == 1 }); r.Threads > 1 && single >= 0 && wavers(relative[i], relative[single]) {
+			continue
+		}
+		times := slices.Sorted(slices.Values(relative[i]))
+		r.InvokeP50 = first * times[len(times)/2]
+		out = append(out, r)
 	}
-	return works
+	return out
+}
+
+// wavers tells whether several threads do not gain on one in the mean of all
+// rounds: a single round that is many times slower means that something else
+// wants the cores too, which a median would not show.
+func wavers(threads, single []float64) bool {
+	sum := 0.0
+	for i, t := range threads {
+		sum += t / single[i]
+	}
+	return sum/float64(len(threads)) >= 1/near
 }
 
 // tryBudget is how long one of the sweep's measurements takes; three Invokes
@@ -183,9 +199,9 @@ func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, spec strin
 	return r
 }
 
-// near is how much slower a plainer choice may be and still be preferred:
-// measurements of the same thing spread by so much.
-const near = 1.03
+// near is how much slower a plainer choice may be and still be preferred: one
+// thread leaves the other cores to the cameras.
+const near = 1.05
 
 // fastest is the report with the shortest Invoke; of those near it, the one
 // with the fewest threads and then the plainest delegate.

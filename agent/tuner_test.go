@@ -98,7 +98,7 @@ func TestChoose(t *testing.T) {
 // is measured; what counts is who is faster at the same time.
 func TestChooseOnARestlessMachine(t *testing.T) {
 	for start := range 10 {
-		d := &device{ms: map[string]float64{"xnnpack×1": 7.5, "xnnpack×2": 6, "cpu×1": 9, "cpu×2": 8}}
+		d := &device{ms: map[string]float64{"xnnpack×1": 7.5, "xnnpack×2": 4.2, "cpu×1": 9, "cpu×2": 8}}
 		tuner := Tuner{Cores: 2, Probe: func(ctx context.Context, req ProbeRequest) ProbeReport {
 			r := d.probe(ctx, req)
 			if n := len(d.probed); n > start && n <= start+2 { // for as long as two trials take
@@ -113,6 +113,22 @@ func TestChooseOnARestlessMachine(t *testing.T) {
 		if got := fmt.Sprintf("%s×%d", c.Delegate, c.Threads); got != "xnnpack×2" {
 			t.Errorf("slow from trial %d on: chose %s of %s", start+1, got, c.Summary())
 		}
+	}
+}
+
+// TestChooseWithABusyCore: two threads are fine most of the time and terrible
+// when something else runs.
+func TestChooseWithABusyCore(t *testing.T) {
+	d := &device{ms: map[string]float64{"cpu×1": 7.5, "cpu×2": 4.2}}
+	tuner := Tuner{Cores: 2, Probe: func(ctx context.Context, req ProbeRequest) ProbeReport {
+		r := d.probe(ctx, req)
+		if len(d.probed) == 4 && req.Threads == 2 {
+			r.InvokeP50 *= 10
+		}
+		return r
+	}}
+	if c, err := tuner.Choose(t.Context(), openBundle(t, mobilenet), []string{"cpu"}, 0); err != nil || c.Threads != 1 {
+		t.Errorf("chose %d threads, %v, want 1 (%s)", c.Threads, err, c.Summary())
 	}
 }
 

@@ -120,10 +120,10 @@ func (l *lines) String() string {
 }
 
 // run starts the daemon; the test's end kills it if it still runs.
-func run(t *testing.T, c *config) *daemon {
+func run(t *testing.T, c *config, more ...string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, log: newLines(), done: make(chan struct{})}
-	d.cmd = exec.Command(program, "run", "--config", c.path)
+	d.cmd = exec.Command(program, append([]string{"run", "--config", c.path}, more...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@
 //   crash    end the process by a segmentation fault when the graph is prepared
 //   hang     never come back when the graph is prepared
 //   stuck    take over as above, then never come back from the third Invoke
+//   die      take over as above; with the option lost, that file's existence is
+//            no loss but a segmentation fault in the next Invoke
 //
 // With the option lost=PATH the device is gone while that file exists: it is
 // refused, and its operators fail.
@@ -32,7 +34,7 @@ typedef struct {
 } kernel;
 
 static int gone(const settings* s) {
-  return s->lost[0] != 0 && access(s->lost, F_OK) == 0;
+  return strcmp(s->mode, "die") != 0 && s->lost[0] != 0 && access(s->lost, F_OK) == 0;
 }
 
 static void* init(TfLiteContext* context, const char* buffer, size_t length) {
@@ -68,6 +70,8 @@ static TfLiteStatus invoke(TfLiteContext* context, TfLiteNode* node) {
     context->ReportError(context, "test delegate: the device is gone");
     return kTfLiteError;
   }
+  if (strcmp(k->s->mode, "die") == 0 && access(k->s->lost, F_OK) == 0)
+    raise(SIGSEGV);
   if (strcmp(k->s->mode, "stuck") == 0 && ++k->s->invokes >= 3)
     for (;;) pause();
   for (int i = 0; i < k->n; i++) {
