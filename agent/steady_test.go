@@ -12,6 +12,9 @@ import (
 	"github.com/egret-edge/egret/tflite"
 )
 
+// smallOptions are of a model that takes next to no time.
+var smallOptions = smallmodel.Options{Side: 32, Channels: 16, Layers: 2}
+
 // smallBundle is a generated model in a folder of its own.
 func smallBundle(t testing.TB, o smallmodel.Options) *tflite.Bundle {
 	t.Helper()
@@ -36,7 +39,7 @@ func cameraFrame(t testing.TB, class int) sensors.Frame {
 // outbox, on the real decoder, the real library and the real outbox. (The
 // outbox takes new memory once for about a hundred records that it holds.)
 func TestSteadyPathAllocatesNothing(t *testing.T) {
-	h, err := NewHarness(smallBundle(t, smallmodel.Options{Side: 32, Channels: 16, Layers: 2}), tflite.Options{}, t.TempDir())
+	h, err := NewHarness(smallBundle(t, smallOptions), tflite.Options{}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +61,7 @@ func TestSteadyPathAllocatesNothing(t *testing.T) {
 // TestPipelinedFramesAreAnsweredInOrder: decoding ahead reorders nothing, and
 // the tensor of the frame in Invoke is not the one being filled.
 func TestPipelinedFramesAreAnsweredInOrder(t *testing.T) {
-	h, err := NewHarness(smallBundle(t, smallmodel.Options{Side: 32, Channels: 16, Layers: 2}), tflite.Options{}, t.TempDir())
+	h, err := NewHarness(smallBundle(t, smallOptions), tflite.Options{}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,13 +25,14 @@ type SweepChoice struct {
 	InvokeP50 float64 `json:"invoke_ms_p50"`
 }
 
-// Measure tries every delegate with 1 to max threads, each in a process of its
-// own, and has auto choose from the same figures. t's memory is not used.
-func Measure(ctx context.Context, t Tuner, b *tflite.Bundle, delegates []string, max int) (Sweep, error) {
+// Measure tries every delegate with one thread and more, up to t.Cores, each in
+// a process of its own, and has auto choose from the same figures. t's memory
+// is not used.
+func Measure(ctx context.Context, t Tuner, b *tflite.Bundle, delegates []string) (Sweep, error) {
 	s := Sweep{Model: b.Name, Digest: b.Digest, Library: tflite.Version(), Cores: t.Cores}
 	known := map[string]ProbeReport{}
 	for _, d := range delegates {
-		for _, n := range threadCounts(0, max) {
+		for _, n := range threadCounts(0, t.Cores) {
 			r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: d, Threads: n})
 			if ctx.Err() != nil {
 				return s, ctx.Err()

@@ -75,15 +75,15 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	if len(f.delegates) == 0 {
 		f.delegates = agent.Candidates()
 	}
-	if f.threads == 0 {
-		f.threads = t.Cores
+	if f.threads > 0 {
+		t.Cores = f.threads // auto keeps to it as well
 	}
 	out := cmd.OutOrStdout()
 	if !f.asJSON {
 		fmt.Fprintf(out, "%s, TensorFlow Lite %s, %d cores\n\n%-24s %8s %12s %12s %10s  %s\n", b.Name, tflite.Version(), t.Cores, "DELEGATE", "THREADS", "P50 ms", "P95 ms", "LOAD ms", "OPERATORS")
 		t.Watch = func(r agent.ProbeReport) { printRun(out, r) }
 	}
-	s, err := agent.Measure(cmd.Context(), *t, b, f.delegates, f.threads)
+	s, err := agent.Measure(cmd.Context(), *t, b, f.delegates)
 	if err != nil {
 		return err
 	}
