@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -17,6 +18,14 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 		"short text":      func([]byte) []byte { return []byte("hello\n") },
 		"both metas gone": func(b []byte) []byte { clear(b[:2*os.Getpagesize()]); return b },
 		"cut to one page": func(b []byte) []byte { return b[:os.Getpagesize()] },
+		"free pages beyond the end": func(b []byte) []byte {
+			for page := range slices.Chunk(b, os.Getpagesize()) {
+				for i := 0; binary.NativeEndian.Uint16(page[8:]) == flagFreelist && i < int(page[10]); i++ {
+					page[pageHeader+8*i+6] |= 0x40
+				}
+			}
+			return b
+		},
 		"all pages ones": func(b []byte) []byte {
 			for i := 2 * os.Getpagesize(); i < len(b); i++ {
 				b[i] = 0xff
@@ -73,6 +82,73 @@ func mangle(t *testing.T, path string, fn func([]byte) []byte) {
 	}
 }
 
+// A list of free pages that names a page in use harms only a writer: what was
+// stored is counted as lost, and the fresh file goes on with the account.
+func TestPageFreeAndInUseIsFoundByTheFirstWrite(t *testing.T) {
+	path := filled(t)
+	editFreelist(t, path, func(root uint64, ids []uint64) []uint64 {
+		ids = append(ids, root)
+		slices.Sort(ids)
+		return ids
+	})
+	o := open(t, path, nil)
+	if s := o.Stats(); s.Boot != 2 || s.Dropped[DroppedDamaged] != 2000 || s.Stored != 0 {
+		t.Errorf("account: %+v", s)
+	}
+	checkAccount(t, o)
+	appendN(t, o, 0, 10)
+	flush(t, o)
+	wantSeqs(t, drain(t, o), 0, 10)
+}
+
+func TestCheckFreelist(t *testing.T) {
+	for name, tt := range map[string]struct {
+		edit func(ids []uint64) []uint64
+		good bool
+	}{
+		"as it was":      {func(ids []uint64) []uint64 { return ids }, true},
+		"empty":          {func([]uint64) []uint64 { return nil }, true},
+		"beyond the end": {func(ids []uint64) []uint64 { return append(ids, 1<<54) }, false},
+		"a meta page":    {func(ids []uint64) []uint64 { return append([]uint64{1}, ids...) }, false},
+		"twice":          {func(ids []uint64) []uint64 { return append(ids[:1:1], ids...) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filled(t)
+			editFreelist(t, path, func(_ uint64, ids []uint64) []uint64 { return tt.edit(ids) })
+			if err := checkFreelist(path, os.Getpagesize()); (err == nil) != tt.good || err != nil && !isDamage(err) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// editFreelist changes the ids in a file's list of free pages; root is the
+// page of the root bucket.
+func editFreelist(t *testing.T, path string, edit func(root uint64, ids []uint64) []uint64) {
+	t.Helper()
+	mangle(t, path, func(b []byte) []byte {
+		meta, err := newestMeta(bytes.NewReader(b), os.Getpagesize())
+		if err != nil {
+			t.Fatal(err)
+		}
+		const metaRoot = 16
+		page := b[binary.NativeEndian.Uint64(meta[metaFreelist:])*uint64(os.Getpagesize()):]
+		var ids []uint64
+		for i := range int(binary.NativeEndian.Uint16(page[10:])) {
+			ids = append(ids, binary.NativeEndian.Uint64(page[pageHeader+8*i:]))
+		}
+		if len(ids) == 0 {
+			t.Fatal("the file has no free pages")
+		}
+		ids = edit(binary.NativeEndian.Uint64(meta[metaRoot:]), ids)
+		binary.NativeEndian.PutUint16(page[10:], uint16(len(ids)))
+		for i, id := range ids {
+			binary.NativeEndian.PutUint64(page[pageHeader+8*i:], id)
+		}
+		return b
+	})
+}
+
 // Whatever bits are flipped: no panic, every record that comes out is one
 // that went in, and the account adds up.
 func TestFlippedBits(t *testing.T) {
@@ -83,7 +159,7 @@ func TestFlippedBits(t *testing.T) {
 	}
 	good = bytes.TrimRight(good, "\x00")
 	rng := rand.New(rand.NewPCG(7, 7))
-	for round := range 60 {
+	for round := range 200 {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "outbox.db")
 		bad := append(bytes.Clone(good), make([]byte, 64<<10)...)

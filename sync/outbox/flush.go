@@ -30,12 +30,14 @@ func (o *Outbox) Flush() error {
 	o.flushMu.Lock()
 	defer o.flushMu.Unlock()
 	o.mu.Lock()
-	closed := o.closed
+	closed, err := o.closed, o.broken
 	o.mu.Unlock()
 	if closed {
 		return ErrClosed
 	}
-	err := o.makeRoom()
+	if err == nil {
+		err = o.makeRoom()
+	}
 	if err == nil {
 		err = o.commit()
 	}

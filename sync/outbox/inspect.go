@@ -77,7 +77,10 @@ func view(path string, fn func(*bolt.Tx) error) error {
 	}
 	// The error of closing a file that was only read says nothing of use.
 	defer func() { _ = guard(db.Close) }()
-	if err := guard(func() error { return db.View(fn) }); err != nil {
+	if err = checkFreelist(path, db.Info().PageSize); err == nil {
+		err = guard(func() error { return db.View(fn) })
+	}
+	if err != nil {
 		return fmt.Errorf("read outbox %q: %w", path, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"slices"
 	"sort"
 )
@@ -50,7 +51,10 @@ func (o *Outbox) load() bool {
 		return true // look again
 	case err != nil:
 		o.fail(err)
-		notify(o.wake) // a flush finds out whether the file is lost
+		if errors.Is(err, errDamaged) {
+			o.broken = err
+			notify(o.wake)
+		}
 		return false
 	case !found:
 		// Blocks whose header was damaged could not say how many they held.

@@ -111,6 +111,7 @@ type Outbox struct {
 	changes  uint64              // counts changes of the set of stored blocks
 	counted  bool                // acc differs from the file's
 	failing  failure
+	broken   error // a read met a damaged tree: the next flush replaces the file
 	drops    dropLog
 }
 
@@ -130,10 +131,10 @@ func Open(opts Options) (*Outbox, error) {
 	o := &Outbox{opts: opts, ready: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 	o.start(db, acc)
 	if err := o.countBoot(); err != nil {
-		_ = db.Close()
+		_ = guard(o.db.Close)
 		return nil, err
 	}
-	if acc.Stored > 0 {
+	if o.acc.Stored > 0 {
 		notify(o.ready)
 	}
 	return o, nil
@@ -143,7 +144,7 @@ func (o *Outbox) start(db *bolt.DB, acc account) {
 	if acc.Dropped == nil {
 		acc.Dropped = map[string]uint64{}
 	}
-	o.db, o.acc, o.nextSeq = db, acc, max(acc.NextSeq, 1)
+	o.db, o.acc, o.nextSeq, o.broken = db, acc, max(acc.NextSeq, 1), nil
 	o.unloaded, o.loadedTo = acc.Stored, 0
 	o.blocks = map[uint64]*block{}
 	o.touched = map[*block]struct{}{}

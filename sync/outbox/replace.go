@@ -39,6 +39,9 @@ func openFile(opts Options) (*bolt.DB, account, error) {
 		return nil, account{}, err
 	}
 	acc, err := startFile(db)
+	if err == nil {
+		err = checkFreelist(opts.Path, db.Info().PageSize)
+	}
 	if err != nil {
 		_ = guard(db.Close)
 		return nil, acc, fmt.Errorf("open outbox %q: %w", opts.Path, err)
@@ -96,7 +99,8 @@ func (o *Outbox) replace(cause error) error {
 
 // countBoot makes the boot counter one more than it ever was. It is kept
 // twice, since ids are made of it and must not come again when the file had to
-// be replaced.
+// be replaced. The account is the first thing written to the file: damage that
+// only a writer meets, such as that of the list of free pages, shows here.
 func (o *Outbox) countBoot() error {
 	side := o.opts.Path + ".boot"
 	var seen uint64
@@ -105,17 +109,26 @@ func (o *Outbox) countBoot() error {
 		seen, _ = strconv.ParseUint(strings.TrimSpace(string(buf)), 10, 64)
 	}
 	o.acc.Boot = max(o.acc.Boot, seen) + 1
-	o.acc.NextSeq = o.nextSeq
 	if err := writeFileSync(side, strconv.FormatUint(o.acc.Boot, 10)+"\n"); err != nil {
 		return fmt.Errorf("count boot: %w", err)
 	}
-	err := guard(func() error {
-		return o.db.Update(func(tx *bolt.Tx) error { return writeAccount(tx, o.acc) })
-	})
+	err := o.saveAccount()
+	if isDamage(err) {
+		if err = o.replace(err); err == nil {
+			err = o.saveAccount()
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("count boot in %q: %w", o.opts.Path, err)
 	}
 	return nil
+}
+
+func (o *Outbox) saveAccount() error {
+	o.acc.NextSeq = o.nextSeq
+	return guard(func() error {
+		return o.db.Update(func(tx *bolt.Tx) error { return writeAccount(tx, o.acc) })
+	})
 }
 
 // writeFileSync replaces a small file so that a power cut leaves the old or

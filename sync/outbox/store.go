@@ -1,10 +1,12 @@
 package outbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"runtime/debug"
 	"syscall"
@@ -64,9 +66,9 @@ func isDamage(err error) bool {
 	return err != nil && !errors.Is(err, ErrLocked) && !errors.As(err, &errno) && !errors.As(err, &pathErr)
 }
 
-// verify reads every key and every block's header, so that a damaged tree is
-// found at Open and not by the first flush. The records' bytes are not read: a
-// block's checksum is compared when it is taken.
+// verify reads every key and every block's header, and looks every key up, so
+// that a damaged tree is found at Open and not by the first flush. The records'
+// bytes are not read: a block's checksum is compared when it is taken.
 func verify(tx *bolt.Tx, acc account) error {
 	var count, doneCount uint64
 	for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDone} {
@@ -75,6 +77,7 @@ func verify(tx *bolt.Tx, acc account) error {
 		}
 	}
 	var last []byte
+	seek := tx.Bucket(bucketBlocks).Cursor()
 	err := tx.Bucket(bucketBlocks).ForEach(func(k, v []byte) error {
 		n, _, err := blockSize(v)
 		if err != nil {
@@ -82,6 +85,9 @@ func verify(tx *bolt.Tx, acc account) error {
 		}
 		if len(k) != 8 || string(k) <= string(last) {
 			return fmt.Errorf("block key %x after %x: %w", k, last, errDamaged)
+		}
+		if found, _ := seek.Seek(k); !bytes.Equal(found, k) {
+			return fmt.Errorf("block key %x cannot be looked up: %w", k, errDamaged)
 		}
 		last = append(last[:0], k...)
 		count += uint64(n)
@@ -102,13 +108,19 @@ func verify(tx *bolt.Tx, acc account) error {
 	return nil
 }
 
+// readAccount reads what writeAccount wrote: the JSON behind its CRC-32C in
+// eight hexadecimal digits, since a flipped bit in a digit is still JSON.
 func readAccount(tx *bolt.Tx) (account, error) {
 	var acc account
 	b := tx.Bucket(bucketMeta)
 	if b == nil {
 		return acc, fmt.Errorf("bucket meta is missing: %w", errDamaged)
 	}
-	if err := json.Unmarshal(b.Get(keyAccount), &acc); err != nil {
+	sum, buf, _ := bytes.Cut(b.Get(keyAccount), []byte(" "))
+	if string(sum) != accountSum(buf) {
+		return acc, fmt.Errorf("account: checksum: %w", errDamaged)
+	}
+	if err := json.Unmarshal(buf, &acc); err != nil {
 		return acc, fmt.Errorf("account: %w: %v", errDamaged, err)
 	}
 	if acc.Format != 1 {
@@ -123,26 +135,37 @@ func writeAccount(tx *bolt.Tx, acc account) error {
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bucketMeta).Put(keyAccount, buf)
+	return tx.Bucket(bucketMeta).Put(keyAccount, append([]byte(accountSum(buf)+" "), buf...))
 }
 
-// startFile makes the buckets of a new file and checks an old one.
+func accountSum(buf []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(buf, castagnoli)) }
+
+// startFile makes the buckets of a new file and checks an old one, which it
+// does not write to.
 func startFile(db *bolt.DB) (acc account, err error) {
 	err = guard(func() error {
-		return db.Update(func(tx *bolt.Tx) error {
+		empty := false
+		err := db.View(func(tx *bolt.Tx) error {
 			if k, _ := tx.Cursor().First(); k == nil {
-				for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDone} {
-					if _, err := tx.CreateBucket(name); err != nil {
-						return err
-					}
-				}
-				acc = account{NextSeq: 1}
-				return writeAccount(tx, acc)
+				empty = true
+				return nil
 			}
 			if acc, err = readAccount(tx); err != nil {
 				return err
 			}
 			return verify(tx, acc)
+		})
+		if err != nil || !empty {
+			return err
+		}
+		return db.Update(func(tx *bolt.Tx) error {
+			for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDone} {
+				if _, err := tx.CreateBucket(name); err != nil {
+					return err
+				}
+			}
+			acc = account{NextSeq: 1}
+			return writeAccount(tx, acc)
 		})
 	})
 	return acc, err
@@ -168,7 +191,9 @@ func readBlock(db *bolt.DB, seq uint64) (s stored, found bool, err error) {
 				return nil
 			}
 			found = true
-			s.first = binary.BigEndian.Uint64(k)
+			if s.first = binary.BigEndian.Uint64(k); s.first < seq {
+				return fmt.Errorf("block %d where %d or later was sought: %w", s.first, seq, errDamaged)
+			}
 			s.marks = append(bitmap(nil), tx.Bucket(bucketDone).Get(k)...)
 			s.fill(v)
 			return nil
