@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -138,38 +137,51 @@ const moreRounds = 2
 // threads may cost a factor of fifty.
 func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works []ProbeReport) []ProbeReport {
 	limit := 2.5 * slices.MinFunc(works, func(a, b ProbeReport) int { return cmp.Compare(a.InvokeP50, b.InvokeP50) }).InvokeP50
-	works = slices.DeleteFunc(works, func(r ProbeReport) bool { return r.InvokeP50 > limit })
-	relative := make([][]float64, len(works))
-	first := works[0].InvokeP50
-	for i, r := range works {
-		relative[i] = []float64{r.InvokeP50 / first}
+	inRange := func(r ProbeReport) bool { return r.InvokeP50 <= limit }
+	var runs []timed
+	for _, r := range works {
+		// One thread is measured wherever more are, however slow it seemed once.
+		if inRange(r) || r.Threads == 1 && slices.ContainsFunc(works, func(o ProbeReport) bool { return o.Spec == r.Spec && inRange(o) }) {
+			runs = append(runs, timed{r, []float64{r.InvokeP50}})
+		}
 	}
 	for range moreRounds {
-		reference := 0.0
-		for i, r := range works {
-			again := t.try(ctx, c, b, r.Spec, r.Threads)
+		steady := runs[:0:0]
+		for _, run := range runs {
+			again := t.try(ctx, c, b, run.Spec, run.Threads)
 			if ctx.Err() != nil {
 				return works
 			}
-			if !again.OK { // it worked once: what comes and goes is not for every day
-				again.InvokeP50 = math.Inf(1)
+			if again.OK { // else it worked once: what comes and goes is not for every day
+				steady = append(steady, timed{run.ProbeReport, append(run.times, again.InvokeP50)})
 			}
-			if i == 0 {
-				reference = again.InvokeP50
-			}
-			relative[i] = append(relative[i], again.InvokeP50/reference)
+		}
+		if runs = steady; len(runs) == 0 {
+			return works
 		}
 	}
-	out := works[:0:0]
-	for i, r := range works {
-		if single := slices.IndexFunc(works, func(o ProbeReport) bool { return o.Spec == r.Spec && o.Threads == 1 }); r.Threads > 1 && single >= 0 && wavers(relative[i], relative[single]) {
+	first := runs[0].times
+	var out []ProbeReport
+	for _, run := range runs {
+		single := slices.IndexFunc(runs, func(o timed) bool { return o.Spec == run.Spec && o.Threads == 1 })
+		if run.Threads > 1 && single >= 0 && wavers(run.times, runs[single].times) {
 			continue
 		}
-		times := slices.Sorted(slices.Values(relative[i]))
-		r.InvokeP50 = first * times[len(times)/2]
-		out = append(out, r)
+		relative := make([]float64, len(first))
+		for i, t := range run.times {
+			relative[i] = t / first[i]
+		}
+		slices.Sort(relative)
+		run.InvokeP50 = first[0] * relative[len(relative)/2]
+		out = append(out, run.ProbeReport)
 	}
 	return out
+}
+
+// timed is a report with the Invoke of each round.
+type timed struct {
+	ProbeReport
+	times []float64
 }
 
 // wavers tells whether several threads do not gain on one in the mean of all

@@ -64,14 +64,14 @@ func TestChoose(t *testing.T) {
 			want: "cpu×1", probed: "xnnpack×1 xnnpack×2 cpu×1 cpu×2 xnnpack×1 xnnpack×2 cpu×1 cpu×2 xnnpack×1 xnnpack×2 cpu×1 cpu×2"},
 		{name: "more threads are not tried once they are slower", cores: 16, list: []string{"cpu"},
 			ms:   map[string]float64{"cpu×1": 90, "cpu×2": 22, "cpu×3": 56},
-			want: "cpu×2", probed: "cpu×1 cpu×2 cpu×3 cpu×2 cpu×2"},
+			want: "cpu×2", probed: "cpu×1 cpu×2 cpu×3 cpu×1 cpu×2 cpu×1 cpu×2"},
 		{name: "fixed threads", cores: 4, threads: 3, list: []string{auto},
 			ms: map[string]float64{"xnnpack×3": 5, "cpu×3": 20}, want: "xnnpack×3", probed: "xnnpack×3 cpu×3 xnnpack×3 xnnpack×3"},
 		{name: "the order of the list counts, not the speed", cores: 1, list: []string{"edgetpu", "xnnpack"},
 			ms: map[string]float64{"edgetpu×1": 9, "xnnpack×1": 5, "cpu×1": 40}, want: "edgetpu×1", probed: "edgetpu×1"},
 		{name: "the CPU is always last", cores: 2, list: []string{"edgetpu", "external:/x.so"},
-			ms:   map[string]float64{"cpu×1": 60, "cpu×2": 21},
-			want: "cpu×2", passed: 2, probed: "edgetpu×1 external:x.so×1 cpu×1 cpu×2 cpu×2 cpu×2"},
+			ms:   map[string]float64{"cpu×1": 60, "cpu×2": 21}, // one thread is measured again, however slow it seemed
+			want: "cpu×2", passed: 2, probed: "edgetpu×1 external:x.so×1 cpu×1 cpu×2 cpu×1 cpu×2 cpu×1 cpu×2"},
 		{name: "no fast kernels in this library", cores: 1, list: []string{auto},
 			ms: map[string]float64{"cpu×1": 40}, want: "cpu×1", probed: "xnnpack×1 cpu×1"},
 	} {
@@ -112,6 +112,29 @@ func TestChooseOnARestlessMachine(t *testing.T) {
 		}
 		if got := fmt.Sprintf("%s×%d", c.Delegate, c.Threads); got != "xnnpack×2" {
 			t.Errorf("slow from trial %d on: chose %s of %s", start+1, got, c.Summary())
+		}
+	}
+}
+
+// What failed once, whichever it is, is not chosen however fast it was.
+func TestChooseLeavesWhatFailsLater(t *testing.T) {
+	for fails, want := range map[string]string{
+		"xnnpack×1": "xnnpack×2", "xnnpack×2": "xnnpack×1", "cpu×1": "xnnpack×2",
+	} {
+		d := &device{ms: map[string]float64{"xnnpack×1": 7.5, "xnnpack×2": 4.2, "cpu×1": 9, "cpu×2": 8}}
+		tuner := Tuner{Cores: 2, Probe: func(ctx context.Context, req ProbeRequest) ProbeReport {
+			r := d.probe(ctx, req)
+			if len(d.probed) > 4 && d.probed[len(d.probed)-1] == fails {
+				return ProbeReport{Spec: r.Spec, Threads: r.Threads, Reason: "crashed"}
+			}
+			return r
+		}}
+		c, err := tuner.Choose(t.Context(), openBundle(t, mobilenet), []string{auto}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%s×%d", c.Delegate, c.Threads); got != want {
+			t.Errorf("%s fails later: chose %s, want %s", fails, got, want)
 		}
 	}
 }
