@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,10 +29,14 @@ func TestLostDelegateComesBack(t *testing.T) {
 			return nil
 		}
 		w, rec := testWorker(first)
+		var mu sync.Mutex
 		var tries []time.Time
+		tried := func() int { mu.Lock(); defer mu.Unlock(); return len(tries) }
 		w.recovery = &recovery{
 			spare: func() (predictor, error) { return cpu, nil },
 			revive: func(context.Context) (predictor, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				if tries = append(tries, time.Now()); len(tries) < 4 {
 					return nil, errors.New("still unplugged")
 				}
@@ -55,11 +60,11 @@ func TestLostDelegateComesBack(t *testing.T) {
 		if n, _ := c.failures(); n != 1 || fmt.Sprint(made) != "[edgetpu cpu]" || first.closed.Load() != 1 {
 			t.Errorf("%d failures, predictions by %v, closed %d times; want 1, edgetpu and cpu, once", n, made, first.closed.Load())
 		}
-		for len(tries) < 4 && time.Since(start) < 24*time.Hour {
+		for tried() < 4 && time.Since(start) < 24*time.Hour {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
-		if len(tries) != 4 || tries[0].Sub(start) > 31*time.Second {
+		if tried() != 4 || tries[0].Sub(start) > 31*time.Second {
 			t.Errorf("%d tries, the first after %v, want 4 from 30 s on", len(tries), tries[0].Sub(start))
 		}
 		frame()
