@@ -21,6 +21,8 @@ type child struct {
 	started bool // whether there ever was a process
 }
 
+var errHung = errors.New("no answer")
+
 // maxChildOutput bounds what is kept of a child's words; more is thrown away.
 const maxChildOutput = 64 << 10
 
@@ -65,7 +67,7 @@ func (c *child) exec(ctx context.Context) ([]byte, error) {
 	err := cmd.Wait()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("no answer within %v: killed", c.timeout)
+		return nil, fmt.Errorf("%w within %v: killed", errHung, c.timeout)
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):

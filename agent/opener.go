@@ -4,19 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/tflite"
 )
 
-// opener opens one configured model in the ways that it may have to run.
+// opener opens one configured model in the ways that it may have to run, best
+// first: on what was passed over at the start and may come back, on the choice,
+// and on the CPU.
 type opener struct {
-	bundle *tflite.Bundle
-	opts   tflite.Options
-	inf    configs.Inference
-	tuner  *Tuner
+	bundle  *tflite.Bundle
+	opts    tflite.Options
+	inf     configs.Inference
+	tuner   *Tuner
+	open    func(*tflite.Bundle, tflite.Options) (predictor, error)
+	holders *holders
+
 	choice Choice
-	open   func(*tflite.Bundle, tflite.Options) (predictor, error)
+
+	mu sync.Mutex // guards all following fields
+	// ways are those that are not the CPU, best first; at is the one that the
+	// model runs on, len(ways) on the CPU.
+	ways []way
+	at   int
+}
+
+type way struct {
+	delegate string // a specification
+	threads  int
 }
 
 func openModel(b *tflite.Bundle, opts tflite.Options) (predictor, error) {
@@ -27,8 +43,61 @@ func openModel(b *tflite.Bundle, opts tflite.Options) (predictor, error) {
 	return m, nil
 }
 
+// choose finds what the model shall run on, by trials in processes of their
+// own. Nothing is opened in this one: the trials of the next model may need the
+// device.
+func (o *opener) choose(ctx context.Context) (err error) {
+	if o.choice, err = o.tuner.Choose(ctx, o.bundle, o.inf.Delegate.List(), int(o.inf.Threads)); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.choice.Passed {
+		o.ways = append(o.ways, way{r.Spec, r.Threads})
+	}
+	o.at = len(o.ways)
+	if o.choice.Delegate != tflite.CPU {
+		o.ways = append(o.ways, way{o.choice.Delegate, o.choice.Threads})
+	}
+	return nil
+}
+
+// first opens the model on the choice. What worked in a process of its own and
+// does not work here ends on the CPU.
+func (o *opener) first() (predictor, error) {
+	for i, r := range o.choice.Passed {
+		if !o.heldHere(r) {
+			continue
+		}
+		if m, err := o.on(r.Spec, r.Threads); err == nil {
+			o.choice.Delegate, o.choice.Threads = r.Spec, r.Threads
+			o.choice.Passed = o.choice.Passed[:i]
+			o.runsOn(i)
+			return m, nil
+		}
+	}
+	m, err := o.on(o.choice.Delegate, o.choice.Threads)
+	if !errors.Is(err, tflite.ErrDelegate) {
+		return m, err
+	}
+	o.choice.Passed = append(o.choice.Passed, ProbeReport{Spec: o.choice.Delegate, Threads: o.choice.Threads, Reason: err.Error()})
+	return o.spare()
+}
+
+// heldHere tells a device that another process cannot have because this one
+// has it already from one that does not work.
+func (o *opener) heldHere(r ProbeReport) bool {
+	return !r.OK && !r.died && !r.untried && o.holders.has(r.Spec)
+}
+
 // on opens the model on a delegate and warms it up.
 func (o *opener) on(delegate string, threads int) (predictor, error) {
+	// Another model's results under this one's name would be worse than none.
+	if now, err := tflite.OpenBundle(o.bundle.Path()); err != nil {
+		return nil, err
+	} else if now.Digest != o.bundle.Digest {
+		return nil, fmt.Errorf("model %s is another one now: reload the configuration to take it over", o.bundle.ModelPath)
+	}
 	opts := o.opts
 	opts.Delegate, opts.Threads = delegate, threads
 	m, err := o.open(o.bundle, opts)
@@ -38,22 +107,7 @@ func (o *opener) on(delegate string, threads int) (predictor, error) {
 	if err := warm(m); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	return m, nil
-}
-
-// preferred chooses by trial and opens the model on the choice. What worked in
-// a process of its own and does not work here ends on the CPU.
-func (o *opener) preferred(ctx context.Context) (predictor, error) {
-	var err error
-	if o.choice, err = o.tuner.Choose(ctx, o.bundle, o.inf.Delegate.List(), int(o.inf.Threads)); err != nil {
-		return nil, err
-	}
-	m, err := o.on(o.choice.Delegate, o.choice.Threads)
-	if !errors.Is(err, tflite.ErrDelegate) {
-		return m, err
-	}
-	o.choice.Passed = append(o.choice.Passed, ProbeReport{Spec: o.choice.Delegate, Threads: o.choice.Threads, Reason: err.Error()})
-	return o.spare()
+	return o.holders.hold(delegate, m), nil
 }
 
 // spare opens the model on the CPU, with the threads that were measured best
@@ -69,28 +123,102 @@ func (o *opener) spare() (predictor, error) {
 	if len(cpu) > 0 {
 		threads = fastest(cpu).Threads
 	}
-	return o.on(tflite.CPU, threads)
+	m, err := o.on(tflite.CPU, threads)
+	if err == nil {
+		o.runsOn(len(o.ways))
+	}
+	return m, err
 }
 
-// revive opens the model on its preferred delegate if that works, which a
-// trial process tells first.
+func (o *opener) runsOn(i int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.at = i
+}
+
+// missing tells whether something better than what the model runs on may come
+// back.
+func (o *opener) missing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.at > 0
+}
+
+// revive opens the model on the best of the ways before the present one that
+// works again, which a trial process tells first.
 func (o *opener) revive(ctx context.Context) (predictor, error) {
-	t := *o.tuner
-	t.Memory, t.Watch = nil, nil
-	c, err := t.Choose(ctx, o.bundle, o.inf.Delegate.List(), int(o.inf.Threads))
-	if err != nil {
-		return nil, err
+	o.mu.Lock()
+	better := o.ways[:o.at]
+	o.mu.Unlock()
+	var errs error
+	for i, w := range better {
+		r := o.tuner.Probe(ctx, ProbeRequest{Model: o.bundle.Path(), Delegate: w.delegate, Threads: w.threads, Budget: tryBudget})
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !r.OK && !o.heldHere(r) {
+			errs = errors.Join(errs, fmt.Errorf("%s: %s", specName(w.delegate), r.Reason))
+			continue
+		}
+		m, err := o.on(w.delegate, w.threads)
+		if err == nil {
+			o.runsOn(i)
+			return m, nil
+		}
+		errs = errors.Join(errs, err)
 	}
-	if len(c.Passed) > 0 {
-		return nil, fmt.Errorf("%s: %s", specName(c.Passed[0].Spec), c.Passed[0].Reason)
-	}
-	return o.on(c.Delegate, c.Threads)
+	return nil, errs
 }
 
 // recovery is for models that run, or would run, on more than the CPU.
 func (o *opener) recovery() *recovery {
-	if o.choice.Delegate == tflite.CPU && len(o.choice.Passed) == 0 {
+	if len(o.ways) == 0 {
 		return nil
 	}
-	return &recovery{spare: o.spare, revive: o.revive, lost: len(o.choice.Passed) > 0}
+	return &recovery{spare: o.spare, revive: o.revive, missing: o.missing}
+}
+
+// holders counts the models of this process by delegate. Some devices belong
+// to one process at a time: while a model here has it, a trial process is
+// refused, which says nothing of the device. A nil one counts nothing.
+type holders struct {
+	mu    sync.Mutex
+	count map[string]int // by specification
+}
+
+func (h *holders) has(spec string) bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.count[spec] > 0
+}
+
+func (h *holders) add(spec string, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.count == nil {
+		h.count = map[string]int{}
+	}
+	h.count[spec] += n
+}
+
+// hold counts the model until it is closed.
+func (h *holders) hold(spec string, m predictor) predictor {
+	if h == nil {
+		return m
+	}
+	h.add(spec, 1)
+	return &held{predictor: m, release: sync.OnceFunc(func() { h.add(spec, -1) })}
+}
+
+type held struct {
+	predictor
+	release func()
+}
+
+func (h *held) Close() error {
+	defer h.release()
+	return h.predictor.Close()
 }

@@ -33,13 +33,15 @@ type pipeline struct {
 	log     *slog.Logger
 	rec     *recorder
 	clock   func() payload.Clock
+	holders holders
 
 	workers []*runningWorker
 	cameras []*runningCamera
 }
 
 type runningWorker struct {
-	*worker
+	*worker   // nil until it is opened
+	opener    *opener
 	cfg       configs.Model
 	inference configs.Inference
 	camera    string // whose own interpreter it is; empty when shared
@@ -58,12 +60,13 @@ type plan struct {
 	workers []*runningWorker
 	cameras []*runningCamera
 	configs []configs.Camera // of cameras, in the same order
-	serves  []*worker        // of cameras, in the same order
+	serves  []*runningWorker // of cameras, in the same order
+	trials  *trials
 }
 
 // prepare builds what cfg asks for beside what runs, and changes nothing.
 func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, err error) {
-	pl = &plan{}
+	pl = &plan{trials: newTrials()}
 	defer func() {
 		if err != nil {
 			pl.discard()
@@ -89,7 +92,7 @@ func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, e
 		}
 		pl.cameras = append(pl.cameras, c)
 		pl.configs = append(pl.configs, cc)
-		pl.serves = append(pl.serves, w.worker)
+		pl.serves = append(pl.serves, w)
 	}
 	// A model that serves no camera is loaded all the same: it was asked for.
 	for _, m := range cfg.Models {
@@ -98,6 +101,14 @@ func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, e
 		}
 		if _, err := p.planWorker(ctx, pl, m, configs.Camera{}, cfg.Inference); err != nil {
 			return pl, err
+		}
+	}
+	// Only now: while a model has a device, no trial process gets it.
+	for _, w := range pl.workers {
+		if w.worker == nil {
+			if err := p.openWorker(w); err != nil {
+				return pl, err
+			}
 		}
 	}
 	return pl, nil
@@ -114,7 +125,7 @@ func (p *pipeline) planWorker(ctx context.Context, pl *plan, m configs.Model, cc
 			return w, nil
 		}
 	}
-	w, err := p.prepareWorker(ctx, m, owner, inf)
+	w, err := p.chooseWorker(ctx, pl.trials, m, owner, inf)
 	if err != nil {
 		return nil, err
 	}
@@ -125,15 +136,15 @@ func (p *pipeline) planWorker(ctx context.Context, pl *plan, m configs.Model, cc
 // discard closes what a plan that will not be applied has loaded.
 func (pl *plan) discard() {
 	for _, w := range pl.workers {
-		if w.task == nil {
+		if w.task == nil && w.worker != nil {
 			_ = w.model.Close() // it never ran; the plan's own error is the one to report
 		}
 	}
 }
 
-// prepareWorker returns the running worker when its model file and its
-// settings are the same, else a new one, loaded and warmed.
-func (p *pipeline) prepareWorker(ctx context.Context, m configs.Model, owner string, inf configs.Inference) (*runningWorker, error) {
+// chooseWorker returns the running worker when its model file and its settings
+// are the same, else a new one that knows what it will run on.
+func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Model, owner string, inf configs.Inference) (*runningWorker, error) {
 	bundle, err := OpenModel(m)
 	if err != nil {
 		return nil, err
@@ -143,23 +154,41 @@ func (p *pipeline) prepareWorker(ctx context.Context, m configs.Model, owner str
 			return w, nil
 		}
 	}
-	o := &opener{bundle: bundle, opts: LoadOptions(m, p.log.With("model", m.Name)), inf: inf, tuner: p.tuner(inf), open: openModel}
+	t := p.tuner(inf)
+	t.trials = tried
+	if len(p.workers) > 0 && t.Memory != nil {
+		// Other models work on the same cores meanwhile: good enough for now,
+		// not for every start from here on.
+		t.Memory.ReadOnly = true
+	}
+	o := &opener{bundle: bundle, opts: LoadOptions(m, p.log.With("model", m.Name)), inf: inf, tuner: t, open: openModel, holders: &p.holders}
 	if p.cpuOnly {
 		o.inf.Delegate = configs.DelegateList(tflite.CPU)
 	}
-	model, err := o.preferred(ctx)
-	if err != nil {
+	if err := o.choose(ctx); err != nil {
 		return nil, err
 	}
-	p.say(m.Name, o.choice)
-	w := newWorker(m.Name, model, p.rec, p.clock, p.log)
-	w.recovery = o.recovery()
-	return &runningWorker{worker: w, cfg: m, camera: owner, inference: inf}, nil
+	return &runningWorker{opener: o, cfg: m, camera: owner, inference: inf}, nil
+}
+
+// openWorker loads and warms what was chosen.
+func (p *pipeline) openWorker(w *runningWorker) error {
+	model, err := w.opener.first()
+	if err != nil {
+		return err
+	}
+	p.say(w.cfg.Name, w.opener.choice)
+	w.worker = newWorker(w.cfg.Name, model, p.rec, p.clock, p.log)
+	w.recovery = w.opener.recovery()
+	return nil
 }
 
 // say logs what a model runs on, and why.
 func (p *pipeline) say(model string, c Choice) {
 	for _, r := range c.Passed {
+		if c.repeated {
+			break // said already
+		}
 		p.log.Warn("delegate passed over", "model", model, "delegate", specName(r.Spec), "threads", r.Threads, "reason", r.Reason)
 	}
 	how := "measured"
@@ -203,8 +232,9 @@ func (p *pipeline) apply(pl *plan) {
 	serves := map[*worker][]*camera{}
 	for i, c := range pl.cameras {
 		c.configure(pl.configs[i])
-		c.worker.Store(pl.serves[i])
-		serves[pl.serves[i]] = append(serves[pl.serves[i]], c.camera)
+		w := pl.serves[i].worker
+		c.worker.Store(w)
+		serves[w] = append(serves[w], c.camera)
 	}
 	for _, w := range pl.workers {
 		w.serve(serves[w.worker])

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -47,8 +48,8 @@ type ProbeReport struct {
 	InvokeP50 float64 `json:"invoke_ms_p50"`
 	InvokeP95 float64 `json:"invoke_ms_p95"`
 	// untried: no process could be started, which says nothing of the
-	// delegate.
-	untried bool
+	// delegate. died: it crashed or hung, and hung tells which.
+	untried, died, hung bool
 }
 
 // Probe does what the request asks in this process. A model or delegate that
@@ -178,7 +179,7 @@ func (p Prober) Probe(ctx context.Context, req ProbeRequest) ProbeReport {
 	output, err := c.run(ctx)
 	switch {
 	case err != nil:
-		r.Reason, r.untried = err.Error(), !c.started
+		r.Reason, r.untried, r.died, r.hung = err.Error(), !c.started, c.started, errors.Is(err, errHung)
 	case json.Unmarshal(lastLine(output), &r) != nil:
 		r = ProbeReport{Spec: req.Delegate, Threads: req.Threads, Reason: "the trial process gave no answer"}
 	}

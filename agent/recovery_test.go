@@ -42,6 +42,7 @@ func TestLostDelegateComesBack(t *testing.T) {
 				}
 				return again, nil
 			},
+			missing: func() bool { return false },
 		}
 		var made []string
 		rec.watch = func(p *payload.Prediction) { made = append(made, p.Delegate) }
@@ -84,7 +85,7 @@ func TestLostFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cpu, late := &fakeModel{delegate: "cpu"}, &fakeModel{delegate: "edgetpu"}
 		w, _ := testWorker(cpu)
-		w.recovery = &recovery{lost: true, revive: func(ctx context.Context) (predictor, error) {
+		w.recovery = &recovery{missing: func() bool { return true }, revive: func(ctx context.Context) (predictor, error) {
 			<-ctx.Done() // the agent ends while the trial runs
 			return late, nil
 		}}

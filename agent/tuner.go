@@ -27,6 +27,8 @@ type Choice struct {
 	Remembered bool `json:"-"`
 	// Passed are the delegates that would have been preferred and do not work.
 	Passed []ProbeReport `json:"-"`
+	// repeated: it was measured for another interpreter of the same start.
+	repeated bool
 }
 
 // Tuner chooses delegate and threads by trial. It is for one goroutine.
@@ -40,6 +42,35 @@ type Tuner struct {
 	Log *slog.Logger
 	// Watch sees every report as it comes; may be nil.
 	Watch func(ProbeReport)
+	// trials is what the tuners of one start share; may be nil.
+	trials *trials
+}
+
+// trials keeps what is tried for one start or reload from being tried again
+// for the next interpreter: whoever has a delegate that hangs waits for it
+// once.
+type trials struct {
+	choices map[string]Choice      // by tuningKey
+	hung    map[string]ProbeReport // by delegate
+}
+
+// seen is the report of a delegate that hung already. The CPU is tried with
+// every model: what takes long then is the model.
+func (t *trials) seen(spec string) (r ProbeReport, ok bool) {
+	if t != nil {
+		r, ok = t.hung[spec]
+	}
+	return r, ok
+}
+
+func (t *trials) note(r ProbeReport) {
+	if _, known := t.seen(r.Spec); t != nil && r.hung && !known && r.Spec != tflite.CPU && r.Spec != tflite.XNNPACK {
+		t.hung[r.Spec] = r
+	}
+}
+
+func newTrials() *trials {
+	return &trials{choices: map[string]Choice{}, hung: map[string]ProbeReport{}}
 }
 
 // Choose finds what runs the model: the first delegate of the list that works,
@@ -47,6 +78,20 @@ type Tuner struct {
 // The error says why not even the CPU runs it.
 func (t *Tuner) Choose(ctx context.Context, b *tflite.Bundle, list []string, threads int) (Choice, error) {
 	key := tuningKey(b, list, threads, t.Cores)
+	if t.trials != nil {
+		if c, ok := t.trials.choices[key]; ok {
+			c.repeated = true
+			return c, nil
+		}
+	}
+	c, err := t.choose(ctx, key, b, list, threads)
+	if err == nil && t.trials != nil {
+		t.trials.choices[key] = c
+	}
+	return c, err
+}
+
+func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list []string, threads int) (Choice, error) {
 	if c, ok := t.Memory.recall(key); ok {
 		c.Remembered = true
 		return c, nil
@@ -76,6 +121,9 @@ func (t *Tuner) Choose(ctx context.Context, b *tflite.Bundle, list []string, thr
 		c.Delegate, c.Threads = tflite.CPU, max(threads, 1)
 		return c, nil
 	}
+	if last.hung {
+		last.Reason += " (a model that takes longer needs a larger inference.probe_timeout)"
+	}
 	return c, fmt.Errorf("model %s does not run here: %s", b.ModelPath, last.Reason)
 }
 
@@ -102,8 +150,10 @@ func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []
 				return r, false
 			}
 			if !r.OK {
-				c.Passed = append(c.Passed, r)
-				break // what does not work with one thread hangs with two as well
+				if fewer == 0 {
+					c.Passed = append(c.Passed, r)
+				}
+				break // what fails with so many threads is not tried with more
 			}
 			if r.Delegate == tflite.CPU && spec != tflite.CPU && slices.Contains(specs, tflite.CPU) {
 				break // it takes nothing of this model: the CPU is tried anyway
@@ -115,34 +165,45 @@ func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []
 			fewer = r.InvokeP50
 		}
 	}
+	if len(works) > 1 {
+		var broke []ProbeReport
+		if works, broke = t.rounds(ctx, c, b, works); ctx.Err() != nil {
+			return ProbeReport{}, false
+		}
+		c.Passed = append(c.Passed, broke...)
+	}
 	if len(works) == 0 {
 		return ProbeReport{}, false
 	}
-	if len(specs) > 1 { // among candidates, only an accelerator's absence may end
-		c.Passed = slices.DeleteFunc(c.Passed, func(r ProbeReport) bool { return r.Spec == tflite.XNNPACK })
-	}
-	if len(works) == 1 {
-		return works[0], true
-	}
-	return fastest(t.rounds(ctx, c, b, works)), true
+	c.Passed = slices.DeleteFunc(c.Passed, func(r ProbeReport) bool {
+		// Among candidates, only an accelerator is worth waiting for.
+		plain := len(specs) > 1 && (r.Spec == tflite.XNNPACK || r.Spec == tflite.CPU)
+		return slices.Contains(specs, r.Spec) && (plain || slices.ContainsFunc(works, func(w ProbeReport) bool { return w.Spec == r.Spec }))
+	})
+	return fastest(works), true
 }
 
 // moreRounds is how often those that may be the fastest are measured again.
 const moreRounds = 2
 
 // rounds measures what is not far behind the fastest again, one after the
-// other, and gives the reports with the median of what came of all rounds.
+// other, and gives the reports with the median of what came of all rounds;
+// those of which none works twice give way to slower ones. broke are the
+// reports of what failed.
 // Shared machines and hot ones change their speed from second to second, so
 // times count only in relation to the others of their round: a wrong choice of
 // threads may cost a factor of fifty.
-func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works []ProbeReport) []ProbeReport {
+func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works []ProbeReport) (out, broke []ProbeReport) {
 	limit := 2.5 * slices.MinFunc(works, func(a, b ProbeReport) int { return cmp.Compare(a.InvokeP50, b.InvokeP50) }).InvokeP50
 	inRange := func(r ProbeReport) bool { return r.InvokeP50 <= limit }
 	var runs []timed
+	var slower []ProbeReport
 	for _, r := range works {
 		// One thread is measured wherever more are, however slow it seemed once.
 		if inRange(r) || r.Threads == 1 && slices.ContainsFunc(works, func(o ProbeReport) bool { return o.Spec == r.Spec && inRange(o) }) {
 			runs = append(runs, timed{r, []float64{r.InvokeP50}})
+		} else {
+			slower = append(slower, r)
 		}
 	}
 	for range moreRounds {
@@ -150,18 +211,19 @@ func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works [
 		for _, run := range runs {
 			again := t.try(ctx, c, b, run.Spec, run.Threads)
 			if ctx.Err() != nil {
-				return works
+				return nil, nil
 			}
-			if again.OK { // else it worked once: what comes and goes is not for every day
+			if again.OK {
 				steady = append(steady, timed{run.ProbeReport, append(run.times, again.InvokeP50)})
+			} else if !slices.ContainsFunc(broke, func(r ProbeReport) bool { return r.Spec == run.Spec }) {
+				broke = append(broke, again) // it worked once: what comes and goes is not for every day
 			}
 		}
 		if runs = steady; len(runs) == 0 {
-			return works
+			return slower, broke
 		}
 	}
 	first := runs[0].times
-	var out []ProbeReport
 	for _, run := range runs {
 		single := slices.IndexFunc(runs, func(o timed) bool { return o.Spec == run.Spec && o.Threads == 1 })
 		if run.Threads > 1 && single >= 0 && wavers(run.times, runs[single].times) {
@@ -175,7 +237,7 @@ func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works [
 		run.InvokeP50 = first[0] * relative[len(relative)/2]
 		out = append(out, run.ProbeReport)
 	}
-	return out
+	return out, broke
 }
 
 // timed is a report with the Invoke of each round.
@@ -200,10 +262,14 @@ func wavers(threads, single []float64) bool {
 const tryBudget = 400 * time.Millisecond
 
 func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, spec string, threads int) ProbeReport {
-	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: spec, Threads: threads, Budget: tryBudget})
-	if ctx.Err() != nil {
+	var r ProbeReport
+	if hung, ok := t.trials.seen(spec); ok {
+		r = hung
+		r.Reason = "hangs with another model: " + hung.Reason
+	} else if r = t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: spec, Threads: threads, Budget: tryBudget}); ctx.Err() != nil {
 		return r
 	}
+	t.trials.note(r)
 	c.Table = append(c.Table, r)
 	if t.Watch != nil {
 		t.Watch(r)

@@ -139,6 +139,63 @@ func TestChooseLeavesWhatFailsLater(t *testing.T) {
 	}
 }
 
+// Whoever fails with every repetition gives way to slower ones.
+func TestChooseFallsToTheSlower(t *testing.T) {
+	d := &device{ms: map[string]float64{"edgetpu×1": 2, "cpu×1": 50}}
+	tuner := Tuner{Cores: 1, Probe: func(ctx context.Context, req ProbeRequest) ProbeReport {
+		r := d.probe(ctx, req)
+		if len(d.probed) > 2 {
+			return ProbeReport{Spec: r.Spec, Threads: r.Threads, Reason: "crashed"}
+		}
+		return r
+	}}
+	b := openBundle(t, mobilenet)
+	var c Choice
+	best, ok := tuner.sweep(t.Context(), &c, b, []string{"edgetpu", "cpu"}, 0)
+	if !ok || best.Spec != "cpu" || len(c.Passed) != 1 || c.Passed[0].Spec != "edgetpu" {
+		t.Errorf("chose %+v and passed over %+v, want the CPU and the accelerator, once", best, c.Passed)
+	}
+}
+
+// A delegate that works with one thread and not with more works.
+func TestChooseTakesWhatWorksWithOneThread(t *testing.T) {
+	for _, list := range [][]string{{auto}, {"edgetpu"}} {
+		d := &device{ms: map[string]float64{"xnnpack×1": 8, "edgetpu×1": 8, "cpu×1": 20, "cpu×2": 15}}
+		c, err := (&Tuner{Probe: d.probe, Cores: 4}).Choose(t.Context(), openBundle(t, mobilenet), list, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Threads != 1 || c.Delegate == "cpu" || len(c.Passed) != 0 {
+			t.Errorf("%v: chose %s×%d and passed over %+v, want one thread, and nothing", list, c.Delegate, c.Threads, c.Passed)
+		}
+	}
+}
+
+// Within one start a delegate that hangs is waited for once, and the same
+// question is asked once.
+func TestTrialsAreShared(t *testing.T) {
+	d := &device{ms: map[string]float64{"cpu×1": 20}}
+	probe := func(ctx context.Context, req ProbeRequest) ProbeReport {
+		r := d.probe(ctx, req)
+		r.died, r.hung = !r.OK, !r.OK
+		return r
+	}
+	tried := newTrials()
+	for i, path := range []string{mobilenet, mobilenet, "../models/ssd_mobilenet_v1_quant"} {
+		tuner := Tuner{Probe: probe, Cores: 1, trials: tried}
+		c, err := tuner.Choose(t.Context(), openBundle(t, path), []string{"edgetpu", "cpu"}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Delegate != "cpu" || len(c.Passed) != 1 || c.repeated != (i == 1) {
+			t.Errorf("choice %d: %+v", i, c)
+		}
+	}
+	if got := strings.Join(d.probed, " "); got != "edgetpu×1 cpu×1 cpu×1" {
+		t.Errorf("probed %s", got)
+	}
+}
+
 // TestChooseWithABusyCore: two threads are fine most of the time and terrible
 // when something else runs.
 func TestChooseWithABusyCore(t *testing.T) {
@@ -337,19 +394,18 @@ func TestOpenerRunsOnTheCPU(t *testing.T) {
 	b := openBundle(t, mobilenet)
 	o := &opener{bundle: b, open: openModel, tuner: &Tuner{Probe: Prober{Timeout: 3 * time.Second}.Probe, Cores: 1}}
 	o.inf.Delegate = configs.DelegateList(delegates.Spec(lib, "crash", ""), delegates.Spec(lib, "hang", ""), delegates.Spec(lib, "take", lost))
-	m, err := o.preferred(t.Context())
+	if err := o.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := o.first()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if m.Info().Delegate != "cpu" || len(o.choice.Passed) != 3 || o.recovery() == nil || !o.recovery().lost {
+	if m.Info().Delegate != "cpu" || len(o.choice.Passed) != 3 || o.recovery() == nil || !o.missing() {
 		t.Errorf("runs on %s after %d failures", m.Info().Delegate, len(o.choice.Passed))
 	}
-	if _, err := o.revive(t.Context()); err == nil || !strings.Contains(err.Error(), "crashed") {
-		t.Errorf("revived with %v", err)
-	}
-	o.inf.Delegate = configs.DelegateList(delegates.Spec(lib, "take", lost))
-	if _, err := o.revive(t.Context()); err == nil || !strings.Contains(err.Error(), "no device found") {
+	if _, err := o.revive(t.Context()); err == nil || !strings.Contains(err.Error(), "crashed") || !strings.Contains(err.Error(), "no device found") {
 		t.Errorf("revived without a device: %v", err)
 	}
 	if err := os.Remove(lost); err != nil {
@@ -360,7 +416,102 @@ func TestOpenerRunsOnTheCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer back.Close()
-	if back.Info().Delegate != "external:libtest_delegate.so" {
-		t.Errorf("came back on %s", back.Info().Delegate)
+	if back.Info().Delegate != "external:libtest_delegate.so" || !o.missing() {
+		t.Errorf("came back on %s; what crashes and hangs is still missing: %v", back.Info().Delegate, o.missing())
+	}
+}
+
+// fakeOpener opens fakes; what a delegate does is decided by the device.
+func fakeOpener(t *testing.T, d *device, h *holders, list ...string) *opener {
+	o := &opener{
+		bundle: smallBundle(t, smallOptions), holders: h, tuner: &Tuner{Probe: d.probe, Cores: 1},
+		open: func(_ *tflite.Bundle, opts tflite.Options) (predictor, error) {
+			return &fakeModel{delegate: opts.Delegate}, nil
+		},
+	}
+	o.inf.Delegate = configs.DelegateList(list...)
+	return o
+}
+
+// TestReviveAsksForWhatIsLost: nothing else is measured, and nothing else is
+// taken for its return.
+func TestReviveAsksForWhatIsLost(t *testing.T) {
+	d := &device{ms: map[string]float64{"edgetpu×1": 2, "cpu×1": 20}}
+	o := fakeOpener(t, d, nil, "edgetpu", auto)
+	if err := o.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if o.missing() {
+		t.Error("something is missing beside the first choice")
+	}
+	if _, err := o.spare(); err != nil || !o.missing() {
+		t.Errorf("spare: %v, missing %v", err, o.missing())
+	}
+	delete(d.ms, "edgetpu×1")
+	d.probed = nil
+	if m, err := o.revive(t.Context()); err == nil {
+		t.Errorf("revived on %s without a device", m.Info().Delegate)
+	}
+	d.ms["edgetpu×1"] = 2
+	if m, err := o.revive(t.Context()); err != nil || m.Info().Delegate != "edgetpu" || o.missing() {
+		t.Errorf("not revived: %v", err)
+	}
+	if got := strings.Join(d.probed, " "); got != "edgetpu×1 edgetpu×1" {
+		t.Errorf("probed %s", got)
+	}
+}
+
+// TestDeviceOfOneProcess: while a model has the device no trial process gets
+// it, and the next model is opened beside the first without one.
+func TestDeviceOfOneProcess(t *testing.T) {
+	h := &holders{}
+	d := &device{ms: map[string]float64{"edgetpu×1": 2, "cpu×1": 20}}
+	first := fakeOpener(t, d, h, "edgetpu")
+	if err := first.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := first.first()
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(d.ms, "edgetpu×1")
+	second := fakeOpener(t, d, h, "edgetpu")
+	if err := second.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n, err := second.first()
+	if err != nil || n.Info().Delegate != "edgetpu" || second.missing() || len(second.choice.Passed) != 0 {
+		t.Errorf("the second runs on %v, %v", second.choice, err)
+	}
+	for _, m := range []predictor{m, n} {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	third := fakeOpener(t, d, h, "edgetpu")
+	if err := third.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := third.first(); err != nil || m.Info().Delegate != "cpu" || !third.missing() {
+		t.Errorf("without a holder: %v, %v", third.choice, err)
+	}
+}
+
+// TestOpenerWantsTheSameModel: a file that was replaced under the agent is not
+// opened under the old one's name.
+func TestOpenerWantsTheSameModel(t *testing.T) {
+	o := fakeOpener(t, &device{ms: map[string]float64{"cpu×1": 1}}, nil, "cpu")
+	if err := o.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(o.bundle.ModelPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(o.bundle.ModelPath, append(data, 0), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.spare(); err == nil || !strings.Contains(err.Error(), "is another one now") {
+		t.Errorf("opened: %v", err)
 	}
 }

@@ -61,10 +61,11 @@ type worker struct {
 type recovery struct {
 	// spare opens the model on the CPU, at once.
 	spare func() (predictor, error)
-	// revive opens it on the preferred delegate, if that works again.
+	// revive opens it on a delegate that is better than the present one, if
+	// one works again.
 	revive func(context.Context) (predictor, error)
-	// lost: the model runs without the preferred delegate from the start.
-	lost bool
+	// missing tells whether there is a better one to wait for.
+	missing func() bool
 }
 
 // job is one frame on its way through the worker.
@@ -127,10 +128,11 @@ func (w *worker) run(ctx context.Context) error {
 	delay := backoff.Backoff{Min: 30 * time.Second, Max: time.Hour}
 	since := time.Now() // when the present model came
 	var again <-chan time.Time
-	lost := w.recovery != nil && w.recovery.lost
-	if lost {
+	waiting := w.recovery != nil && w.recovery.missing() // for a better delegate
+	if waiting {
 		again = time.After(delay.Next())
 	}
+	spared := false // the delegate was lost
 	for {
 		select {
 		case j, ok := <-w.ready:
@@ -139,9 +141,13 @@ func (w *worker) run(ctx context.Context) error {
 			}
 			err := w.infer(j)
 			w.free <- j
-			if errors.Is(err, tflite.ErrDelegate) && w.recovery != nil && !lost {
-				lost = true
-				w.fallBack(err)
+			if !errors.Is(err, tflite.ErrDelegate) || w.recovery == nil || spared {
+				continue
+			}
+			spared = true
+			w.fallBack(err)
+			if !waiting {
+				waiting = true
 				delay.Lasted(time.Since(since))
 				again = time.After(delay.Next())
 			}
@@ -154,8 +160,11 @@ func (w *worker) run(ctx context.Context) error {
 				continue
 			}
 			w.swap(m)
-			lost, since = false, time.Now()
-			w.log.Info("the preferred delegate works again", "delegate", w.info.Load().Delegate)
+			spared, since = false, time.Now()
+			w.log.Info("a preferred delegate works again", "delegate", w.info.Load().Delegate)
+			if waiting = w.recovery.missing(); waiting {
+				again = time.After(delay.Next())
+			}
 		}
 	}
 }
@@ -205,7 +214,7 @@ func (w *worker) fallBack(reason error) {
 func (w *worker) tryAgain(ctx context.Context, to chan<- predictor) {
 	m, err := w.recovery.revive(ctx)
 	if err != nil {
-		w.log.Debug("the preferred delegate does not work yet", "error", err)
+		w.log.Debug("no preferred delegate works yet", "error", err)
 		m = nil
 	}
 	to <- m

@@ -155,10 +155,8 @@ func TestSwapLosesNoFrame(t *testing.T) {
 	p.cameras = []*runningCamera{rc}
 	c.emit(rgbFrame())
 	<-done
-	p.apply(&plan{
-		workers: []*runningWorker{{worker: w2, cfg: configs.Model{Name: "b"}}},
-		cameras: p.cameras, configs: []configs.Camera{{Name: "cam"}}, serves: []*worker{w2},
-	})
+	successor := []*runningWorker{{worker: w2, cfg: configs.Model{Name: "b"}}}
+	p.apply(&plan{workers: successor, cameras: p.cameras, configs: []configs.Camera{{Name: "cam"}}, serves: successor})
 	if old.closed.Load() != 1 || next.closed.Load() != 0 {
 		t.Errorf("closed the old model %d times and the new one %d times, want 1 and 0", old.closed.Load(), next.closed.Load())
 	}
