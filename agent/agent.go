@@ -64,6 +64,7 @@ type Agent struct {
 	current atomic.Pointer[snapshot]    // what runs; any goroutine
 
 	streak streak
+	stuck  bool // it ends because a model hangs
 
 	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask *task
 }
@@ -139,9 +140,7 @@ func (a *Agent) start(ctx context.Context) error {
 	a.startTelemetry()
 	a.startGovernor()
 	a.streakTask = a.tasks.start("streak of starts", otherBound, a.streak.run)
-	if d := newWatchdog(a.notify, a.view, a.log); d != nil {
-		a.watchdogTask = a.tasks.start("watchdog", otherBound, d.run)
-	}
+	a.watchdogTask = a.tasks.start("watchdog", otherBound, newWatchdog(a.notify, a.view, a.log).run)
 	a.announce("started")
 	a.notify.ready(a.status())
 	return nil
@@ -178,6 +177,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			a.log.Info("stopping")
 			return nil
 		case err := <-a.tasks.failed:
+			a.stuck = errors.Is(err, errStuck)
 			return err
 		case <-a.opts.Reload:
 			a.reload(ctx)
@@ -208,7 +208,7 @@ func (a *Agent) shutdown() {
 	}
 	a.tasks.end(a.brokerTask)
 	a.tasks.end(a.streakTask)
-	if a.streak.path != "" {
+	if a.streak.path != "" && !a.stuck {
 		if err := a.streak.end(); err != nil {
 			a.log.Warn("this end will count as a bad one", "error", err)
 		}

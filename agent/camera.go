@@ -24,6 +24,7 @@ type camera struct {
 	pace      pace
 	gate      gate
 	predicted atomic.Uint64
+	waited    atomic.Int64  // µs in all, from capture to the decoder, of the predicted frames
 	dropped   atomic.Uint64 // replaced by a fresher frame because the model was busy
 	heat      atomic.Uint64 // replaced while the governor slowed the model
 
@@ -88,6 +89,9 @@ func (p *pace) admit(t time.Time) bool {
 	interval := time.Duration(p.interval.Load())
 	if interval == 0 {
 		return true
+	}
+	if p.next.Sub(t) > 2*interval { // the limit was raised, or the clock set back
+		p.next = t
 	}
 	if t.Before(p.next.Add(-interval / 4)) {
 		p.skipped.Add(1)

@@ -40,6 +40,13 @@ func (g *gate) set(cfg configs.Motion) {
 	g.cfg, g.passed = cfg, time.Time{}
 }
 
+// forget has the next frame let through: the last one gave no prediction.
+func (g *gate) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.passed = time.Time{}
+}
+
 // open tells whether the frame that was captured at the time and made into the
 // tensor is worth an Invoke.
 func (g *gate) open(at time.Time, target *pixel.Target, view pixel.View, tensor []byte) bool {

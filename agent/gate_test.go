@@ -107,6 +107,41 @@ func TestMotionGateOff(t *testing.T) {
 	}
 }
 
+// A frame that gave no prediction was not seen: the next one like it is.
+func TestMotionGateForgets(t *testing.T) {
+	g := gate{cfg: configs.Motion{Enabled: true, Threshold: 0.5}}
+	target := pixel.Target{Width: 1, Height: 1}
+	open := func() bool { return g.open(time.Now(), &target, pixel.View{X1: 1, Y1: 1}, make([]byte, 3)) }
+	if !open() || open() {
+		t.Fatal("want the first frame let through, and not the second")
+	}
+	g.forget()
+	if !open() || open() {
+		t.Error("want one more let through after a failure")
+	}
+}
+
+// TestPaceRaised: a faster rate holds at once, however long the slower one
+// would have waited.
+func TestPaceRaised(t *testing.T) {
+	var p pace
+	p.limit(0.01)
+	now := time.Now()
+	if !p.admit(now) || p.admit(now.Add(time.Second)) {
+		t.Fatal("the slow rate does not hold")
+	}
+	p.limit(10)
+	admitted := 0
+	for i := range 100 {
+		if p.admit(now.Add(2*time.Second + time.Duration(i)*20*time.Millisecond)) {
+			admitted++
+		}
+	}
+	if admitted < 19 || admitted > 21 {
+		t.Errorf("%d frames in 2 s, want 20", admitted)
+	}
+}
+
 func TestPace(t *testing.T) {
 	for _, tt := range []struct {
 		name        string

@@ -51,7 +51,11 @@ func (g *governor) step(now time.Time, celsius *float64, throttled *bool) int32 
 			attrs = append(attrs, "throttled", *throttled)
 		}
 		if g.level > before {
-			g.log.Warn("slowing inference, the processor is hot", attrs...)
+			why := "the processor is hot"
+			if celsius == nil || *celsius < g.cfg.SlowAt {
+				why = "the processor is held back, for its heat or its supply's voltage"
+			}
+			g.log.Warn("slowing inference, "+why, attrs...)
 		} else {
 			g.log.Info("inference may work more again", attrs...)
 		}

@@ -179,7 +179,7 @@ func (p *pipeline) openWorker(w *runningWorker) error {
 	}
 	p.say(w.cfg.Name, w.opener.choice)
 	w.worker = newWorker(w.cfg.Name, model, p.rec, p.clock, p.log)
-	w.recovery = w.opener.recovery()
+	w.owner, w.recovery = w.camera, w.opener.recovery()
 	return nil
 }
 

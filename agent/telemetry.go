@@ -51,7 +51,7 @@ func (t *telemeter) next(now time.Time) payload.Telemetry {
 		p.Cameras[c.name] = ct
 	}
 	for _, w := range view.workers {
-		p.Models[w.name] = w.telemetry()
+		p.Models[w.label()] = w.telemetry()
 	}
 	t.last, t.predicted = now, counts
 	return p
@@ -97,6 +97,7 @@ func (c *camera) telemetry() payload.CameraTelemetry {
 	t := payload.CameraTelemetry{
 		State: stats.State, Predicted: c.predicted.Load(), Dropped: c.dropped.Load(), Failed: failed,
 		Restarts: stats.Restarts, LastError: stats.LastError, Skipped: map[string]uint64{},
+		WaitedMs: float64(c.waited.Load()) / 1e3,
 	}
 	if t.LastError == "" {
 		t.LastError = last
@@ -112,6 +113,14 @@ func (c *camera) telemetry() payload.CameraTelemetry {
 	}
 	t.Captured = c.slot.count() + rate // last, so that it is never less than its parts
 	return t
+}
+
+// label is the model's name, with the camera's when that has it to itself.
+func (w *worker) label() string {
+	if w.owner == "" {
+		return w.name
+	}
+	return w.name + "/" + w.owner
 }
 
 func (w *worker) telemetry() payload.ModelTelemetry {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -34,29 +35,38 @@ func (n *notifier) extend(d time.Duration) {
 
 func (n *notifier) stopping() { n.send(daemon.SdNotifyStopping) }
 
-// watchdog feeds systemd's watchdog for as long as the pipeline makes
-// progress: a frame that is in hand or waits for longer than the limit means
-// that Invoke hangs, and only a new process helps against that. A camera that
+// watchdog looks whether the pipeline makes progress: a frame that is in hand
+// or waits for longer than half the limit means that Invoke hangs, and only a
+// new process helps against that. systemd's watchdog is fed until then;
+// without one the agent ends by itself, for whoever restarts it. A camera that
 // delivers nothing is the supervisor's business: a restart would not bring it
 // back, and the other cameras would suffer.
 type watchdog struct {
-	notify *notifier
-	limit  time.Duration
-	view   func() snapshot
-	log    *slog.Logger
+	notify  *notifier
+	limit   time.Duration
+	systemd bool // it asks to be fed
+	view    func() snapshot
+	log     *slog.Logger
 }
 
-// newWatchdog reads the interval that systemd asks for; nil when it asks for
-// none.
+// ownWatchdog is the limit without systemd's: half of it is far more than any
+// model takes for a frame.
+const ownWatchdog = 4 * time.Minute
+
+// errStuck ends an agent that makes no progress.
+var errStuck = errors.New("no progress")
+
+// newWatchdog reads the interval that systemd asks for.
 func newWatchdog(n *notifier, view func() snapshot, log *slog.Logger) *watchdog {
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		log.Warn("systemd's watchdog settings are not usable", "error", err)
 	}
-	if limit <= 0 {
-		return nil
+	d := &watchdog{notify: n, limit: limit, systemd: limit > 0, view: view, log: log}
+	if !d.systemd {
+		d.limit = ownWatchdog
 	}
-	return &watchdog{notify: n, limit: limit, view: view, log: log}
+	return d
 }
 
 func (d *watchdog) run(ctx context.Context) error {
@@ -64,10 +74,16 @@ func (d *watchdog) run(ctx context.Context) error {
 	defer tick.Stop()
 	said := false
 	for {
-		if err := d.view().stuck(time.Now(), d.limit/2); err == nil {
-			d.notify.send(daemon.SdNotifyWatchdog)
+		err := d.view().stuck(time.Now(), d.limit/2)
+		switch {
+		case err == nil:
+			if d.systemd {
+				d.notify.send(daemon.SdNotifyWatchdog)
+			}
 			said = false
-		} else if !said {
+		case !d.systemd:
+			return fmt.Errorf("%w: %w", errStuck, err)
+		case !said:
 			said = true
 			d.log.Error("no progress, systemd will restart the agent", "reason", err)
 		}

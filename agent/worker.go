@@ -30,6 +30,7 @@ type predictor interface {
 // its thread, invokes the model on frame n.
 type worker struct {
 	name  string // the model's name in the configuration
+	owner string // the camera whose own interpreter it is; empty when shared
 	log   *slog.Logger
 	clock func() payload.Clock
 	rec   *recorder
@@ -232,10 +233,12 @@ func (w *worker) infer(j *job) error {
 	}
 	w.throttle.worked(time.Since(start))
 	if err != nil {
+		c.gate.forget()
 		c.fail(err)
 		return err
 	}
 	c.predicted.Add(1)
+	c.waited.Add(max(0, j.start.Sub(j.captured).Microseconds()))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -230,4 +231,26 @@ func TestPercentile(t *testing.T) {
 	if percentile(nil, 0.5) != 0 {
 		t.Error("no times have a percentile")
 	}
+}
+
+// TestStuckWithoutSystemd: nobody else would end an agent whose model hangs.
+func TestStuckWithoutSystemd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		t.Setenv("WATCHDOG_USEC", "")
+		w, _ := testWorker(&fakeModel{})
+		view := func() snapshot { return snapshot{workers: []*worker{w}} }
+		d := newWatchdog(&notifier{log: quiet}, view, quiet)
+		done := make(chan error, 1)
+		go func() { done <- d.run(t.Context()) }()
+		time.Sleep(time.Hour)
+		w.busySince.Store(time.Now().UnixNano())
+		start := time.Now()
+		err := <-done
+		if !errors.Is(err, errStuck) || !strings.Contains(err.Error(), "has worked on one frame") {
+			t.Errorf("ended with %v", err)
+		}
+		if d := time.Since(start); d < ownWatchdog/2 || d > ownWatchdog {
+			t.Errorf("ended after %v", d)
+		}
+	})
 }

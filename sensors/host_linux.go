@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,10 +60,11 @@ func (h *Host) glob(pattern string) []string {
 	return found
 }
 
-// temperature is the hottest zone's; zones give millidegrees, and some a
-// nonsense value while they sleep.
+// temperature is the hottest of the processor's zones, else of all but those
+// that measure something else; zones give millidegrees, and some a nonsense
+// value while they sleep.
 func (h *Host) temperature() *float64 {
-	var hottest *float64
+	var processor, other *float64
 	for _, path := range h.glob("sys/class/thermal/thermal_zone*/temp") {
 		s, _ := h.text(path)
 		milli, err := strconv.ParseInt(s, 10, 32)
@@ -70,11 +72,27 @@ func (h *Host) temperature() *float64 {
 		if err != nil || c < -60 || c > 200 {
 			continue
 		}
-		if hottest == nil || c > *hottest {
-			hottest = &c
+		kind, _ := h.text(filepath.Join(filepath.Dir(path), "type"))
+		hottest := &other
+		switch kind = strings.ToLower(kind); {
+		case containsAny(kind, "cpu", "soc", "gpu", "pkg", "core", "tj"):
+			hottest = &processor
+		case containsAny(kind, "pmic", "wifi", "battery", "charger", "modem"):
+			// A Jetson's PMIC-Die reads 100 °C all its life.
+			continue
+		}
+		if *hottest == nil || c > **hottest {
+			*hottest = &c
 		}
 	}
-	return hottest
+	if processor != nil {
+		return processor
+	}
+	return other
+}
+
+func containsAny(s string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(s, p) })
 }
 
 // throttled asks the Raspberry Pi's firmware, else the cooling devices.

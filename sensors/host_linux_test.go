@@ -11,6 +11,8 @@ func TestHostReadsItsFiles(t *testing.T) {
 		"sys/class/thermal/thermal_zone0/temp":        "48312\n",
 		"sys/class/thermal/thermal_zone1/temp":        "61500\n",
 		"sys/class/thermal/thermal_zone2/temp":        "-274000\n",
+		"sys/class/thermal/thermal_zone4/temp":        "100000\n", // as on a Jetson, for ever
+		"sys/class/thermal/thermal_zone4/type":        "PMIC-Die\n",
 		"sys/class/thermal/thermal_zone3/temp":        "junk\n",
 		"sys/class/thermal/cooling_device0/type":      "fan\n",
 		"sys/class/thermal/cooling_device0/cur_state": "3\n",
@@ -26,6 +28,10 @@ func TestHostReadsItsFiles(t *testing.T) {
 	r := h.Read(root)
 	if r.TemperatureC == nil || *r.TemperatureC != 61.5 {
 		t.Errorf("temperature %v, want 61.5", r.TemperatureC)
+	}
+	write(t, filepath.Join(root, "sys/class/thermal/thermal_zone0/type"), []byte("cpu-thermal\n"))
+	if r := h.Read(root); r.TemperatureC == nil || *r.TemperatureC != 48.312 {
+		t.Errorf("temperature %v, want the processor's, 48.312", r.TemperatureC)
 	}
 	if r.Throttled == nil || *r.Throttled {
 		t.Error("throttled by a fan, or unknown")

@@ -43,6 +43,9 @@ type CameraTelemetry struct {
 	Failed    uint64  `json:"failed"`  // could not be decoded or inferred
 	Restarts  uint64  `json:"restarts"`
 	FPS       float64 `json:"fps"` // predictions per second over the last interval
+	// WaitedMs is how long the predicted frames waited for the model, from
+	// capture to the decoder, in all.
+	WaitedMs  float64 `json:"waited_ms"`
 	LastError string  `json:"last_error,omitempty"`
 	// Skipped counts the frames that were not worth an Invoke, by reason:
 	// "max_fps", "motion" (none was seen) or "heat" (the governor slowed down).
