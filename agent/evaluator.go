@@ -98,6 +98,9 @@ func Evaluate(ctx context.Context, b *tflite.Bundle, opts tflite.Options, e *Exa
 	if info.Task != tflite.Classify {
 		return r, fmt.Errorf("model %s does %s, and an evaluation by class needs a classifier", b.Name, info.Task)
 	}
+	if err := e.inRange(indices, info); err != nil {
+		return r, err
+	}
 	r = Evaluation{Model: b.Name, Digest: b.Digest, Delegate: info.Delegate, Threads: info.Threads}
 	if file, err := os.Stat(b.ModelPath); err == nil {
 		r.SizeBytes = file.Size()
@@ -150,6 +153,18 @@ func (e *Examples) indices(b *tflite.Bundle) ([][]int, error) {
 		}
 	}
 	return out, nil
+}
+
+// inRange finds a class's number that the model cannot answer with.
+func (e *Examples) inRange(indices [][]int, info tflite.Info) error {
+	shape := info.Outputs[0].Shape
+	classes := shape[len(shape)-1]
+	for i, of := range indices {
+		if slices.Max(of) >= classes {
+			return fmt.Errorf("folder %q: model %s has the classes 0 to %d", e.classes[i], info.Name, classes-1)
+		}
+	}
+	return nil
 }
 
 // nearest is a hint for a class that there is not; all labels would be a

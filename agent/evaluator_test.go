@@ -154,7 +154,14 @@ func TestMeasure(t *testing.T) {
 	if len(s.Runs) != 5 || seen != 5 || s.Runs[0].OK || s.Auto.Delegate != "xnnpack" || s.Auto.Threads != 2 || s.Auto.InvokeP50 != 4.2 {
 		t.Errorf("%+v", s)
 	}
-	if len(d.probed) != 5 {
-		t.Errorf("probed %v: auto is to choose from the same figures", d.probed)
+	if len(d.probed) != 5+2*moreRounds {
+		t.Errorf("probed %v: the table's figures are the first round, and only the best have more", d.probed)
+	}
+	if s, err = Measure(t.Context(), Tuner{Probe: d.probe, Cores: 2}, openBundle(t, mobilenet), []string{"edgetpu"}); err != nil || s.Auto.Delegate != "" {
+		t.Errorf("recommends %+v of what does not work, %v", s.Auto, err)
+	}
+	d.ms["external:npu.so×1"] = 1
+	if s, err = Measure(t.Context(), Tuner{Probe: d.probe, Cores: 2}, openBundle(t, mobilenet), []string{"cpu", "external:npu.so"}); err != nil || s.Auto.Delegate != "external:npu.so" {
+		t.Errorf("recommends %+v, %v, want the fastest of those named", s.Auto, err)
 	}
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"github.com/egret-edge/egret/tflite"
 )
@@ -14,7 +15,8 @@ type Sweep struct {
 	Library string        `json:"library"`
 	Cores   int           `json:"cores"`
 	Runs    []ProbeReport `json:"runs"`
-	// Auto is what `delegate: auto, threads: auto` would run it on.
+	// Auto is what `delegate: auto, threads: auto` would run it on; of
+	// delegates that were named, the fastest, and empty when none works.
 	Auto SweepChoice `json:"auto"`
 }
 
@@ -25,11 +27,14 @@ type SweepChoice struct {
 	InvokeP50 float64 `json:"invoke_ms_p50"`
 }
 
-// Measure tries every delegate with one thread and more, up to t.Cores, each in
-// a process of its own, and has auto choose from the same figures. t's memory
-// is not used.
+// Measure tries the delegates, none meaning those of auto, with one thread and
+// more, up to t.Cores, each in a process of its own, and chooses as auto does,
+// these figures being its first round. t's memory is not used.
 func Measure(ctx context.Context, t Tuner, b *tflite.Bundle, delegates []string) (Sweep, error) {
-	s := Sweep{Model: b.Name, Digest: b.Digest, Library: tflite.Version(), Cores: t.Cores}
+	s := Sweep{Model: b.Name, Digest: b.Digest, Library: tflite.Version(), Cores: runtime.GOMAXPROCS(0)}
+	if len(delegates) == 0 {
+		delegates = Candidates()
+	}
 	known := map[string]ProbeReport{}
 	for _, d := range delegates {
 		for _, n := range threadCounts(0, t.Cores) {
@@ -50,15 +55,16 @@ func Measure(ctx context.Context, t Tuner, b *tflite.Bundle, delegates []string)
 	probe := t.Probe
 	t.Memory, t.Watch = nil, nil
 	t.Probe = func(ctx context.Context, req ProbeRequest) ProbeReport {
-		if r, ok := known[fmt.Sprint(req.Delegate, req.Threads)]; ok {
+		name := fmt.Sprint(req.Delegate, req.Threads)
+		if r, ok := known[name]; ok {
+			delete(known, name) // the next round is another measurement
 			return r
 		}
 		return probe(ctx, req)
 	}
-	c, err := t.Choose(ctx, b, []string{auto}, 0)
-	if err != nil {
-		return s, err
+	best, ok := t.sweep(ctx, &Choice{}, b, delegates, 0)
+	if ok {
+		s.Auto = SweepChoice{Delegate: best.Spec, Threads: best.Threads, InvokeP50: best.InvokeP50}
 	}
-	s.Auto = SweepChoice{Delegate: c.Delegate, Threads: c.Threads, InvokeP50: c.Report.InvokeP50}
-	return s, nil
+	return s, ctx.Err()
 }

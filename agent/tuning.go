@@ -124,18 +124,37 @@ func tuningKey(b *tflite.Bundle, list []string, threads, cores int) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "1\n%s\n%s\n%s\n%d %d\n", b.Digest, tflite.Version(), processor(), cores, threads)
 	for _, spec := range list {
+		specs := []string{spec}
 		if spec == auto {
-			fmt.Fprintln(h, auto, strings.Join(Candidates(), " "))
-			continue
+			specs = Candidates()
+			fmt.Fprintln(h, auto)
 		}
-		fmt.Fprintln(h, spec)
-		if d, err := tflite.ParseDelegate(spec); err == nil && d.Path != "" {
-			if info, err := os.Stat(d.Path); err == nil {
-				fmt.Fprintln(h, info.Size(), info.ModTime().UnixNano())
+		for _, spec := range specs {
+			fmt.Fprintln(h, spec)
+			if d, err := tflite.ParseDelegate(spec); err == nil && d.Path != "" {
+				for _, file := range libraryFiles(d.Path) {
+					if info, err := os.Stat(file); err == nil {
+						fmt.Fprintln(h, file, info.Size(), info.ModTime().UnixNano())
+					}
+				}
 			}
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// libraryFiles are the files that the system's loader may take for a library:
+// one without a folder is looked for in the usual ones (ld.so(8)).
+func libraryFiles(path string) []string {
+	if strings.Contains(path, "/") {
+		return []string{path}
+	}
+	var files []string
+	for _, dir := range append(filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")), "/lib", "/lib/*-linux-gnu*", "/usr/lib", "/usr/lib/*-linux-gnu*", "/usr/local/lib", "/usr/local/lib/*-linux-gnu*") {
+		found, _ := filepath.Glob(filepath.Join(dir, path))
+		files = append(files, found...)
+	}
+	return files
 }
 
 // processor is what Linux calls the processor, without what changes from

@@ -81,6 +81,7 @@ func (m *Model) load(b *Bundle, d Delegate, opts Options) (err error) {
 	if m.model = native.NewModelFromFile(b.ModelPath); m.model == nil {
 		return errors.New("the library does not read it: is the file damaged?")
 	}
+	m.info.Delegate = d.String()
 	m.options = native.NewInterpreterOptions()
 	m.options.SetNumThread(opts.Threads)
 	m.messages = newMessages(m.options)

@@ -2,9 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -31,8 +31,9 @@ func newBench() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure a model on every delegate and number of threads of this device",
 		Long: `Time a model's Invokes on every delegate that this device may have, with one
-thread and more, each in a process of its own, and recommend a configuration.
-A delegate that does not work is a row with the reason.`,
+thread and more, each in a process of its own, and recommend a configuration:
+what auto chooses, or the fastest of the delegates that are named. A delegate
+that does not work is a row with the reason.`,
 		Example: `  egret bench
   egret bench --model models/ssd_mobilenet_v1_quant --plot bench.svg
   egret bench --delegate external:/usr/lib/libvx_delegate.so --delegate cpu --json`,
@@ -56,10 +57,16 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	if f.threads < 0 || f.threads > configs.MaxThreads {
 		return usageError{fmt.Errorf("--max-threads %d: give a whole number from 1 to %d", f.threads, configs.MaxThreads)}
 	}
+	if f.timeout < time.Second {
+		return usageError{fmt.Errorf("--timeout %v: give at least 1s", f.timeout)}
+	}
 	for _, d := range f.delegates {
 		if err := checkDelegate(d, 1); err != nil {
 			return err
 		}
+	}
+	if err := canWrite(f.plot); err != nil {
+		return err
 	}
 	path, err := agent.FindModel(f.model)
 	if err != nil {
@@ -72,15 +79,13 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	inf := configs.Default().Inference
 	inf.ProbeTimeout = configs.Duration(f.timeout)
 	t := agent.NewTuner(inf, "", nil)
-	if len(f.delegates) == 0 {
-		f.delegates = agent.Candidates()
-	}
+	cores := t.Cores
 	if f.threads > 0 {
 		t.Cores = f.threads // auto keeps to it as well
 	}
 	out := cmd.OutOrStdout()
 	if !f.asJSON {
-		fmt.Fprintf(out, "%s, TensorFlow Lite %s, %d cores\n\n%-24s %8s %12s %12s %10s  %s\n", b.Name, tflite.Version(), t.Cores, "DELEGATE", "THREADS", "P50 ms", "P95 ms", "LOAD ms", "OPERATORS")
+		fmt.Fprintf(out, "%s, TensorFlow Lite %s, %d cores\n\n%-24s %8s %12s %12s %10s  %s\n", b.Name, tflite.Version(), cores, "DELEGATE", "THREADS", "P50 ms", "P95 ms", "LOAD ms", "OPERATORS")
 		t.Watch = func(r agent.ProbeReport) { printRun(out, r) }
 	}
 	s, err := agent.Measure(cmd.Context(), *t, b, f.delegates)
@@ -95,10 +100,22 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	if f.asJSON {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(s)
+		if err := enc.Encode(s); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(out, "\nauto chooses this; to fix it:\n\ninference:\n  delegate: %s\n  threads: %d\n", s.Auto.Delegate, s.Auto.Threads)
-	return nil
+	if s.Auto.Delegate == "" {
+		return errors.New("none of these runs the model")
+	}
+	if f.asJSON {
+		return nil
+	}
+	what := "auto chooses this; to fix it"
+	if len(f.delegates) > 0 {
+		what = "the fastest of these"
+	}
+	_, err = fmt.Fprintf(out, "\n%s:\n\ninference:\n  delegate: %s\n  threads: %d\n", what, s.Auto.Delegate, s.Auto.Threads)
+	return err
 }
 
 func printRun(w io.Writer, r agent.ProbeReport) {
@@ -130,20 +147,4 @@ func plotSweep(w io.Writer, s agent.Sweep) error {
 		bars = append(bars, b)
 	}
 	return chart.Bars(w, s.Model, "milliseconds per Invoke (median), by delegate × threads; shorter is better", bars)
-}
-
-// writeFile writes a file that a command makes, whole or not at all.
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		_ = os.Remove(path)
-	}
-	return err
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +50,11 @@ func eval(cmd *cobra.Command, f evalFlags, dir string) error {
 	if err := f.on.check(); err != nil {
 		return err
 	}
+	for _, file := range []string{f.plot, f.confusion} {
+		if err := canWrite(file); err != nil {
+			return err
+		}
+	}
 	examples, err := agent.FindExamples(dir)
 	if err != nil {
 		return err
@@ -83,15 +90,20 @@ func eval(cmd *cobra.Command, f evalFlags, dir string) error {
 		all = append(all, e)
 	}
 	_ = bar.Finish()
-	if err := plotEvaluations(f, all); err != nil {
-		return err
-	}
 	if f.asJSON {
 		enc := json.NewEncoder(stdout)
 		enc.SetIndent("", "  ")
-		return enc.Encode(all)
+		err = enc.Encode(all)
+	} else {
+		err = printEvaluations(stdout, all)
 	}
-	return printEvaluations(stdout, all)
+	if err = errors.Join(err, plotEvaluations(f, all)); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(e agent.Evaluation) bool { return e.Failed > 0 }) {
+		return errSaid // each on a line of its own
+	}
+	return nil
 }
 
 func plotEvaluations(f evalFlags, all []agent.Evaluation) error {
@@ -117,9 +129,9 @@ func plotEvaluations(f evalFlags, all []agent.Evaluation) error {
 }
 
 func printEvaluations(w io.Writer, all []agent.Evaluation) error {
-	fmt.Fprintf(w, "%-28s %-12s %9s %9s %7s %7s %9s %9s %9s %9s %9s\n", "MODEL", "RUNS ON", "SIZE MB", "PICTURES", "TOP-1", "TOP-5", "P50 ms", "P95 ms", "P99 ms", "DECODE", "PER s")
+	fmt.Fprintf(w, "%-28s %-12s %9s %9s %7s %7s %7s %9s %9s %9s %9s %9s\n", "MODEL", "RUNS ON", "SIZE MB", "PICTURES", "FAILED", "TOP-1", "TOP-5", "P50 ms", "P95 ms", "P99 ms", "DECODE", "PER s")
 	for _, e := range all {
-		if _, err := fmt.Fprintf(w, "%-28s %-12s %9.2f %9d %6.1f%% %6.1f%% %9.2f %9.2f %9.2f %9.2f %9.1f\n", e.Model, fmt.Sprintf("%s × %d", e.Delegate, e.Threads), float64(e.SizeBytes)/1e6, e.Pictures,
+		if _, err := fmt.Fprintf(w, "%-28s %-12s %9.2f %9d %7d %6.1f%% %6.1f%% %9.2f %9.2f %9.2f %9.2f %9.1f\n", e.Model, fmt.Sprintf("%s × %d", e.Delegate, e.Threads), float64(e.SizeBytes)/1e6, e.Pictures, e.Failed,
 			100*e.Top1, 100*e.Top5, e.InvokeP50, e.InvokeP95, e.InvokeP99, e.DecodeP50, e.PerSecond); err != nil {
 			return err
 		}

@@ -50,6 +50,9 @@ func explain(cmd *cobra.Command, f explainFlags, file string) error {
 	if f.options.Steps < 2 || f.options.Steps > 100 {
 		return usageError{fmt.Errorf("--steps %d: give a whole number from 2 to 100", f.options.Steps)}
 	}
+	if err := canWrite(f.out); err != nil {
+		return err
+	}
 	path, err := agent.FindModel(f.model)
 	if err != nil {
 		return err

@@ -47,6 +47,9 @@ itself: it reads a request as JSON from standard input and answers in JSON.`,
 			if err := checkDelegate(req.Delegate, req.Threads); err != nil {
 				return err
 			}
+			if req.Runs < 1 {
+				return usageError{fmt.Errorf("--runs %d: give at least 1", req.Runs)}
+			}
 			if timeout < time.Second {
 				return usageError{fmt.Errorf("--timeout %v: give at least 1s", timeout)}
 			}
@@ -96,10 +99,12 @@ func (r *runsOn) check() error {
 }
 
 // options are the delegate and threads for a model: measured where auto is
-// asked for, and then remembered in the user's cache folder.
+// asked for, and then remembered in the user's cache folder. A delegate's
+// library is tried in a process of its own first.
 func (r *runsOn) options(cmd *cobra.Command, b *tflite.Bundle) (tflite.Options, error) {
 	n, err := configs.ParseThreads(r.threads)
-	if err != nil || tflite.Version() == "" || r.delegate != "auto" && n > 0 {
+	builtIn := r.delegate == tflite.CPU || r.delegate == tflite.XNNPACK
+	if err != nil || tflite.Version() == "" || builtIn && n > 0 {
 		return tflite.Options{Delegate: r.delegate, Threads: int(n)}, err
 	}
 	dir, err := os.UserCacheDir()
