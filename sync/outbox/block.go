@@ -5,26 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
 )
 
-// A block is one bbolt value that holds many records, stored under the
-// sequence number of its first. One value per flush instead of one per record
-// costs the flash a tenth (a page is the least that bbolt writes).
+// A block holds many records, compressed together: predictions repeat almost
+// everything, so that a record takes a tenth of its bytes. It is known by the
+// sequence number of its first record.
 //
-//	byte 0      format, 1
+//	byte 0      format, 2
 //	bytes 1-4   CRC-32C of all that follows, little-endian
 //	bytes 5-8   number of records
 //	bytes 9-12  sum of their lengths
-//	then, per record, its length as uvarint and its bytes
+//	then a Zstandard frame (RFC 8878) of, per record, its length as uvarint
+//	and its bytes
 //
 // bbolt checks its meta pages only, so the block brings its own checksum: a
 // flipped bit must be counted as damage, not published as a prediction.
+//
+// It lies in the file in chunks. bbolt writes pages of at least two keys, and
+// a page again whenever a key is added to it: large values would be written
+// three times.
 const (
-	blockFormat = 1
+	blockFormat = 2
 	blockHeader = 13
-	// blockBytes is how many record bytes go into one block, at most. Small
-	// enough that reading one is cheap, large enough to fill pages.
-	blockBytes = 64 << 10
+	// blockBytes is how many record bytes go into one block, at most, unless
+	// the first record alone has more.
+	blockBytes = 256 << 10
+	// chunkBytes has four chunks with their keys fill a page.
+	chunkBytes = (pageSize-pageHeader)/4 - leafElement - chunkKeyLen
 )
 
 var (
@@ -32,20 +42,46 @@ var (
 	errDamaged = errors.New("damaged")
 )
 
+// The compressor's tables take a megabyte or two: none is made before the
+// first flush of something.
+var (
+	compressor = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
+			zstd.WithWindowSize(blockBytes), zstd.WithEncoderCRC(false))
+		if err != nil {
+			panic(err) // the options are constants
+		}
+		return e
+	})
+	decompressor = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(maxBlock))
+		if err != nil {
+			panic(err)
+		}
+		return d
+	})
+)
+
+// maxBlock bounds what a block may unpack to: one record more than it holds.
+const maxBlock = 1 << 30
+
 // encodeBlock packs records, which must not be empty.
 func encodeBlock(recs []*record) []byte {
-	var sum int
+	sum := 0
 	for _, r := range recs {
 		sum += len(r.data)
 	}
-	buf := make([]byte, blockHeader, blockHeader+sum+len(recs)*3)
+	raw := make([]byte, 0, sum+len(recs)*3)
+	for _, r := range recs {
+		raw = binary.AppendUvarint(raw, uint64(len(r.data)))
+		raw = append(raw, r.data...)
+	}
+	buf := make([]byte, blockHeader, blockHeader+len(raw)/4)
 	buf[0] = blockFormat
 	binary.LittleEndian.PutUint32(buf[5:], uint32(len(recs)))
 	binary.LittleEndian.PutUint32(buf[9:], uint32(sum))
-	for _, r := range recs {
-		buf = binary.AppendUvarint(buf, uint64(len(r.data)))
-		buf = append(buf, r.data...)
-	}
+	buf = compressor().EncodeAll(raw, buf)
 	binary.LittleEndian.PutUint32(buf[1:], crc32.Checksum(buf[5:], castagnoli))
 	return buf
 }
@@ -60,13 +96,13 @@ func blockSize(v []byte) (count, bytes int, err error) {
 	}
 	count = int(binary.LittleEndian.Uint32(v[5:]))
 	bytes = int(binary.LittleEndian.Uint32(v[9:]))
-	if count == 0 || count > len(v)-blockHeader || bytes > len(v)-blockHeader {
+	if count == 0 || count > bytes || bytes > maxBlock {
 		return 0, 0, fmt.Errorf("block header: %w", errDamaged)
 	}
 	return count, bytes, nil
 }
 
-// decodeBlock unpacks a block. The records point into v.
+// decodeBlock unpacks a block. The records share memory of their own.
 func decodeBlock(v []byte) ([][]byte, error) {
 	count, bytes, err := blockSize(v)
 	if err != nil {
@@ -75,8 +111,14 @@ func decodeBlock(v []byte) ([][]byte, error) {
 	if crc32.Checksum(v[5:], castagnoli) != binary.LittleEndian.Uint32(v[1:]) {
 		return nil, fmt.Errorf("block checksum: %w", errDamaged)
 	}
+	rest, err := decompressor().DecodeAll(v[blockHeader:], make([]byte, 0, min(bytes+3*count, 1<<20)))
+	if err != nil {
+		return nil, fmt.Errorf("block content: %w: %w", errDamaged, err)
+	}
+	if len(rest) < bytes+count {
+		return nil, fmt.Errorf("block length: %w", errDamaged)
+	}
 	recs := make([][]byte, 0, count)
-	rest := v[blockHeader:]
 	for range count {
 		n, used := binary.Uvarint(rest)
 		if used <= 0 || n > uint64(len(rest)-used) {

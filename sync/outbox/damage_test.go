@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -16,10 +17,10 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 	for name, damage := range map[string]func([]byte) []byte{
 		"text file":       func([]byte) []byte { return bytes.Repeat([]byte("not a database\n"), 2000) },
 		"short text":      func([]byte) []byte { return []byte("hello\n") },
-		"both metas gone": func(b []byte) []byte { clear(b[:2*os.Getpagesize()]); return b },
-		"cut to one page": func(b []byte) []byte { return b[:os.Getpagesize()] },
+		"both metas gone": func(b []byte) []byte { clear(b[:2*pageSize]); return b },
+		"cut to one page": func(b []byte) []byte { return b[:pageSize] },
 		"free pages beyond the end": func(b []byte) []byte {
-			for page := range slices.Chunk(b, os.Getpagesize()) {
+			for page := range slices.Chunk(b, pageSize) {
 				for i := 0; binary.NativeEndian.Uint16(page[8:]) == flagFreelist && i < int(page[10]); i++ {
 					page[pageHeader+8*i+6] |= 0x40
 				}
@@ -27,7 +28,7 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 			return b
 		},
 		"all pages ones": func(b []byte) []byte {
-			for i := 2 * os.Getpagesize(); i < len(b); i++ {
+			for i := 2 * pageSize; i < len(b); i++ {
 				b[i] = 0xff
 			}
 			return b
@@ -101,7 +102,7 @@ func TestPageFreeAndInUseIsFoundByTheFirstWrite(t *testing.T) {
 	wantSeqs(t, drain(t, o), 0, 10)
 }
 
-func TestCheckFreelist(t *testing.T) {
+func TestCheckFile(t *testing.T) {
 	for name, tt := range map[string]struct {
 		edit func(ids []uint64) []uint64
 		good bool
@@ -115,7 +116,7 @@ func TestCheckFreelist(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filled(t)
 			editFreelist(t, path, func(_ uint64, ids []uint64) []uint64 { return tt.edit(ids) })
-			if err := checkFreelist(path, os.Getpagesize()); (err == nil) != tt.good || err != nil && !isDamage(err) {
+			if err := checkFile(path, time.Minute); (err == nil) != tt.good || err != nil && !isDamage(err) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -127,12 +128,11 @@ func TestCheckFreelist(t *testing.T) {
 func editFreelist(t *testing.T, path string, edit func(root uint64, ids []uint64) []uint64) {
 	t.Helper()
 	mangle(t, path, func(b []byte) []byte {
-		meta, err := newestMeta(bytes.NewReader(b), os.Getpagesize())
+		meta, err := newestMeta(bytes.NewReader(b))
 		if err != nil {
 			t.Fatal(err)
 		}
-		const metaRoot = 16
-		page := b[binary.NativeEndian.Uint64(meta[metaFreelist:])*uint64(os.Getpagesize()):]
+		page := b[binary.NativeEndian.Uint64(meta[metaFreelist:])*pageSize:]
 		var ids []uint64
 		for i := range int(binary.NativeEndian.Uint16(page[10:])) {
 			ids = append(ids, binary.NativeEndian.Uint64(page[pageHeader+8*i:]))
@@ -196,7 +196,7 @@ func TestDamagedBlockIsCountedAndSkipped(t *testing.T) {
 		k, v := tx.Bucket(bucketBlocks).Cursor().First()
 		bad := bytes.Clone(v)
 		bad[len(bad)-5] ^= 1
-		if binary.BigEndian.Uint64(k) != 1 {
+		if !bytes.Equal(k, chunkKey(1, 0)) {
 			t.Errorf("first key %x", k)
 		}
 		return tx.Bucket(bucketBlocks).Put(bytes.Clone(k), bad)

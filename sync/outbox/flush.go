@@ -126,7 +126,7 @@ func (p plan) write(tx *bolt.Tx) error {
 		p.dead = append(p.dead, blk.first)
 	}
 	for _, first := range p.dead {
-		if err := errors.Join(blocks.Delete(seqKey(first)), marks.Delete(seqKey(first))); err != nil {
+		if err := errors.Join(deleteBlock(blocks, first), marks.Delete(seqKey(first))); err != nil {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func (p plan) write(tx *bolt.Tx) error {
 	// Keys only grow: full pages are never split again.
 	blocks.FillPercent = 1
 	for _, a := range p.added {
-		if err := blocks.Put(seqKey(a.blk.first), encodeBlock(a.recs)); err != nil {
+		if err := putBlock(blocks, a.blk.first, encodeBlock(a.recs)); err != nil {
 			return err
 		}
 	}

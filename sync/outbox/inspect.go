@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"time"
@@ -39,21 +38,23 @@ func Export(path string, fn func(seq uint64, rec []byte) error) error {
 		if blocks == nil || marks == nil {
 			return fmt.Errorf("buckets are missing: %w", errDamaged)
 		}
-		return blocks.ForEach(func(k, v []byte) error {
-			return exportBlock(k, v, marks.Get(k), fn)
-		})
+		for c := seekBlock(blocks, 0); ; {
+			first, blob, ok, err := c.next(false)
+			if !ok {
+				return err
+			}
+			if err := exportBlock(first, blob, marks.Get(seqKey(first)), fn); err != nil {
+				return err
+			}
+		}
 	})
 }
 
-func exportBlock(k, v []byte, marks bitmap, fn func(uint64, []byte) error) error {
-	recs, err := decodeBlock(v)
+func exportBlock(first uint64, blob []byte, marks bitmap, fn func(uint64, []byte) error) error {
+	recs, err := decodeBlock(blob)
 	if err != nil {
-		return fmt.Errorf("block %x: %w", k, err)
+		return fmt.Errorf("block %d: %w", first, err)
 	}
-	if len(k) != 8 {
-		return fmt.Errorf("block key %x: %w", k, errDamaged)
-	}
-	first := binary.BigEndian.Uint64(k)
 	for i, rec := range recs {
 		if marks.has(i) {
 			continue
@@ -77,7 +78,7 @@ func view(path string, fn func(*bolt.Tx) error) error {
 	}
 	// The error of closing a file that was only read says nothing of use.
 	defer func() { _ = guard(db.Close) }()
-	if err = checkFreelist(path, db.Info().PageSize); err == nil {
+	if err = checkFile(path, checkTime); err == nil {
 		err = guard(func() error { return db.View(fn) })
 	}
 	if err != nil {

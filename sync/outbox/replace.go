@@ -38,16 +38,28 @@ func openFile(opts Options) (*bolt.DB, account, error) {
 	if err != nil {
 		return nil, account{}, err
 	}
-	acc, err := startFile(db)
-	if err == nil {
-		err = checkFreelist(opts.Path, db.Info().PageSize)
+	// Only now: nobody else writes to the file any more.
+	var acc account
+	fresh := false
+	if err = checkFile(opts.Path, checkTime); err == nil {
+		acc, fresh, err = startFile(db)
 	}
 	if err != nil {
 		_ = guard(db.Close)
 		return nil, acc, fmt.Errorf("open outbox %q: %w", opts.Path, err)
 	}
+	if fresh {
+		if err := prefill(opts.Path, min(prefillBytes, opts.MaxBytes)); err != nil {
+			opts.Logger.Warn("cannot reserve the outbox's space, which costs the flash more writes", "path", opts.Path, "error", err)
+		}
+	}
 	return db, acc, nil
 }
+
+// checkTime bounds the check of a file before it is used. It reads some 100
+// MB a second and more; whoever has a larger backlog on a slow card shall not
+// wait for it.
+const checkTime = 2 * time.Second
 
 func setAside(path string, log *slog.Logger, cause error) error {
 	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())

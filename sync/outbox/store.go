@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +22,9 @@ var (
 	keyAccount   = []byte("account")
 )
 
-func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
+// pageSize of new files. The system's own may be larger (16 KiB on a
+// Raspberry Pi 5), and a page is the least that a commit writes.
+const pageSize = 4096
 
 // guard turns a panic of bbolt, or a fault on its memory map, into an error:
 // both are what a damaged or shortened file looks like.
@@ -45,7 +46,7 @@ func guard(fn func() error) (err error) {
 func openBolt(path string, wait time.Duration, readOnly bool) (db *bolt.DB, err error) {
 	err = guard(func() error {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: wait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
+			Timeout: wait, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, PageSize: pageSize,
 		})
 		return err
 	})
@@ -76,31 +77,30 @@ func verify(tx *bolt.Tx, acc account) error {
 			return fmt.Errorf("bucket %s is missing: %w", name, errDamaged)
 		}
 	}
-	var last []byte
-	seek := tx.Bucket(bucketBlocks).Cursor()
-	err := tx.Bucket(bucketBlocks).ForEach(func(k, v []byte) error {
-		n, _, err := blockSize(v)
+	blocks, marks := tx.Bucket(bucketBlocks), tx.Bucket(bucketDone)
+	seek := blocks.Cursor()
+	for c := seekBlock(blocks, 0); ; {
+		first, header, ok, err := c.next(true)
 		if err != nil {
 			return err
 		}
-		if len(k) != 8 || string(k) <= string(last) {
-			return fmt.Errorf("block key %x after %x: %w", k, last, errDamaged)
+		if !ok {
+			break
 		}
-		if found, _ := seek.Seek(k); !bytes.Equal(found, k) {
-			return fmt.Errorf("block key %x cannot be looked up: %w", k, errDamaged)
+		n, _, err := blockSize(header)
+		if err != nil {
+			return err
 		}
-		last = append(last[:0], k...)
+		if found, _ := seek.Seek(seqKey(first)); !bytes.Equal(found, chunkKey(first, 0)) {
+			return fmt.Errorf("block %d cannot be looked up: %w", first, errDamaged)
+		}
 		count += uint64(n)
-		marks := bitmap(tx.Bucket(bucketDone).Get(k))
+		done := bitmap(marks.Get(seqKey(first)))
 		for i := range n {
-			if marks.has(i) {
+			if done.has(i) {
 				doneCount++
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if count-doneCount != acc.Stored {
 		return fmt.Errorf("%d records where the account says %d: %w", count-doneCount, acc.Stored, errDamaged)
@@ -142,12 +142,11 @@ func accountSum(buf []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(b
 
 // startFile makes the buckets of a new file and checks an old one, which it
 // does not write to.
-func startFile(db *bolt.DB) (acc account, err error) {
+func startFile(db *bolt.DB) (acc account, fresh bool, err error) {
 	err = guard(func() error {
-		empty := false
 		err := db.View(func(tx *bolt.Tx) error {
 			if k, _ := tx.Cursor().First(); k == nil {
-				empty = true
+				fresh = true
 				return nil
 			}
 			if acc, err = readAccount(tx); err != nil {
@@ -155,7 +154,7 @@ func startFile(db *bolt.DB) (acc account, err error) {
 			}
 			return verify(tx, acc)
 		})
-		if err != nil || !empty {
+		if err != nil || !fresh {
 			return err
 		}
 		return db.Update(func(tx *bolt.Tx) error {
@@ -168,7 +167,7 @@ func startFile(db *bolt.DB) (acc account, err error) {
 			return writeAccount(tx, acc)
 		})
 	})
-	return acc, err
+	return acc, fresh, err
 }
 
 // stored is one block as it came from disk.
@@ -186,16 +185,16 @@ type stored struct {
 func readBlock(db *bolt.DB, seq uint64) (s stored, found bool, err error) {
 	err = guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
-			k, v := tx.Bucket(bucketBlocks).Cursor().Seek(seqKey(seq))
-			if k == nil {
-				return nil
+			var blob []byte
+			s.first, blob, found, err = seekBlock(tx.Bucket(bucketBlocks), seq).next(false)
+			if err != nil || !found {
+				return err
 			}
-			found = true
-			if s.first = binary.BigEndian.Uint64(k); s.first < seq {
+			if s.first < seq {
 				return fmt.Errorf("block %d where %d or later was sought: %w", s.first, seq, errDamaged)
 			}
-			s.marks = append(bitmap(nil), tx.Bucket(bucketDone).Get(k)...)
-			s.fill(v)
+			s.marks = append(bitmap(nil), tx.Bucket(bucketDone).Get(seqKey(s.first))...)
+			s.fill(blob)
 			return nil
 		})
 	})
@@ -209,7 +208,7 @@ func (s *stored) fill(v []byte) {
 		return
 	}
 	s.count, s.bytes, s.live, s.liveBytes = count, bytes, count, bytes
-	recs, err := decodeBlock(append([]byte(nil), v...))
+	recs, err := decodeBlock(v)
 	if err != nil {
 		// How many bytes the done ones had is not known any more; the account
 		// of bytes is put right when the last block goes.
