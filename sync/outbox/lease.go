@@ -40,6 +40,9 @@ func (o *Outbox) Take(maxRecords, maxBytes int) (Batch, bool) {
 // load brings the next block from disk into memory. It is called with mu held
 // and lets go of it while it reads; false means that the disk gave an error.
 func (o *Outbox) load() bool {
+	if o.broken != nil {
+		return false
+	}
 	db, from, changes := o.db, o.loadedTo, o.changes
 	o.mu.Unlock()
 	s, found, err := readBlock(db, from)

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,16 +23,33 @@ func lockedError(path string) error {
 	return fmt.Errorf("outbox %q is %w%s", path, ErrLocked, who)
 }
 
-// openOrReplace opens the file; a damaged one is set aside for a fresh one.
+// openOrReplace opens the file; a damaged one is set aside for a fresh one,
+// which gets what can be read of it.
 func openOrReplace(opts Options) (*bolt.DB, account, error) {
 	db, acc, err := openFile(opts)
 	if !isDamage(err) {
 		return db, acc, err
 	}
-	if err := setAside(opts.Path, opts.Logger, err); err != nil {
+	aside, err := setAside(opts.Path, opts.Logger, err)
+	if err != nil {
 		return nil, acc, err
 	}
-	return openFile(opts)
+	if db, acc, err = openFile(opts); err != nil {
+		return nil, acc, err
+	}
+	s, err := salvage(aside, db, nil)
+	if s.acc.Format != 0 {
+		acc = s.acc
+	}
+	acc.settle(s)
+	opts.Logger.Warn("records of the damaged outbox", "path", aside, "outcome", s.sayWhat(err))
+	err = guard(func() error {
+		return db.Update(func(tx *bolt.Tx) error { return writeAccount(tx, acc) })
+	})
+	if err != nil {
+		return nil, acc, errors.Join(fmt.Errorf("open outbox %q: %w", opts.Path, err), guard(db.Close))
+	}
+	return db, acc, nil
 }
 
 func openFile(opts Options) (*bolt.DB, account, error) {
@@ -61,8 +80,8 @@ func openFile(opts Options) (*bolt.DB, account, error) {
 // wait for it.
 const checkTime = 2 * time.Second
 
-func setAside(path string, log *slog.Logger, cause error) error {
-	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
+func setAside(path string, log *slog.Logger, cause error) (aside string, err error) {
+	aside = fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
 	for n := 1; ; n++ {
 		if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
 			break
@@ -70,42 +89,79 @@ func setAside(path string, log *slog.Logger, cause error) error {
 		aside = fmt.Sprintf("%s.damaged-%d.%d", path, time.Now().Unix(), n)
 	}
 	if err := os.Rename(path, aside); err != nil {
-		return fmt.Errorf("set damaged outbox aside: %w", err)
+		return "", fmt.Errorf("set damaged outbox aside: %w", err)
 	}
 	log.Error("outbox was damaged, starting a fresh one", "path", path, "kept", aside, "error", cause)
-	return nil
+	old, _ := filepath.Glob(path + ".damaged-*")
+	slices.SortFunc(old, func(a, b string) int { return modified(b).Compare(modified(a)) })
+	for i, file := range old {
+		if i >= maxAside && file != aside {
+			_ = os.Remove(file)
+		}
+	}
+	return aside, nil
+}
+
+// maxAside damaged files are kept: a failing card makes one after the other.
+const maxAside = 3
+
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // replace is openOrReplace while running, called with flushMu held: what is
-// in memory is kept, what was only in the file is counted as damaged. The old
-// file is not closed: after a panic bbolt may hold its own locks for ever.
+// in memory is kept, what was only in the file is saved as far as it can be
+// read. The old file is not closed: after a panic bbolt may hold its own locks
+// for ever.
 func (o *Outbox) replace(cause error) error {
-	if err := setAside(o.opts.Path, o.opts.Logger, cause); err != nil {
+	aside, err := setAside(o.opts.Path, o.opts.Logger, cause)
+	if err != nil {
 		return err
 	}
 	db, _, err := openFile(o.opts)
 	if err != nil {
 		return err
 	}
+	// Appending and acknowledging go on meanwhile; nothing is read.
+	o.mu.Lock()
+	o.broken = cause
+	skip := map[uint64]struct{}{}
+	for first := range o.blocks {
+		skip[first] = struct{}{}
+	}
+	maps.Copy(skip, o.dead)
+	o.mu.Unlock()
+	s, err := salvage(aside, db, func(first uint64) bool {
+		_, skip := skip[first]
+		return skip
+	})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.lose(o.unloaded, 0, DroppedDamaged)
+	o.opts.Logger.Warn("records of the damaged outbox", "path", aside, "outcome", s.sayWhat(err))
 	kept := o.stored.recs
 	for _, r := range kept {
 		if r.state == done {
 			continue
 		}
+		o.acc.Stored--
 		r.blk, r.at = nil, time.Now()
 		o.heldN++
 		o.heldSize += int64(len(r.data))
 	}
 	o.held = line{recs: append(kept, o.held.recs...)}
 	o.stored = line{}
+	before := o.acc.Dropped[DroppedDamaged]
 	acc := o.acc
-	acc.Stored, acc.StoredBytes = 0, 0
 	acc.NextSeq = o.nextSeq
+	acc.settle(s)
+	o.drops.add(DroppedDamaged, acc.Dropped[DroppedDamaged]-before)
 	o.start(db, acc)
 	o.counted = true
+	o.changes++
 	return nil
 }
 

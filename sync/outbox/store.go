@@ -111,12 +111,16 @@ func verify(tx *bolt.Tx, acc account) error {
 // readAccount reads what writeAccount wrote: the JSON behind its CRC-32C in
 // eight hexadecimal digits, since a flipped bit in a digit is still JSON.
 func readAccount(tx *bolt.Tx) (account, error) {
-	var acc account
 	b := tx.Bucket(bucketMeta)
 	if b == nil {
-		return acc, fmt.Errorf("bucket meta is missing: %w", errDamaged)
+		return account{}, fmt.Errorf("bucket meta is missing: %w", errDamaged)
 	}
-	sum, buf, _ := bytes.Cut(b.Get(keyAccount), []byte(" "))
+	return decodeAccount(b.Get(keyAccount))
+}
+
+func decodeAccount(v []byte) (account, error) {
+	var acc account
+	sum, buf, _ := bytes.Cut(v, []byte(" "))
 	if string(sum) != accountSum(buf) {
 		return acc, fmt.Errorf("account: checksum: %w", errDamaged)
 	}

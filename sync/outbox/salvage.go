@@ -1,0 +1,182 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// salvageTime bounds the saving of records from a damaged file: a device must
+// not be kept from its work by what it did before. What is left stays in the
+// file that was set aside.
+const salvageTime = 10 * time.Second
+
+// saved is what was read from a damaged file and is in the new one now.
+type saved struct {
+	acc     account // the old one's; zero when it could not be read
+	records uint64  // that are not done
+	bytes   uint64
+	next    uint64 // the sequence number after the last
+}
+
+// salvager copies blocks from a damaged file.
+type salvager struct {
+	db    *bolt.DB
+	skip  func(first uint64) bool // blocks that are not wanted; nil: none
+	saved saved
+	marks map[uint64]bitmap
+	// The block that is being put together: its chunks so far.
+	first  uint64
+	blob   []byte
+	chunks int
+	batch  []savedBlock
+	size   int
+}
+
+type savedBlock struct {
+	first uint64
+	blob  []byte
+	marks bitmap
+}
+
+// salvage copies every whole block of a damaged file into db. It reads around
+// what is broken; the error says why there is no more, or nil.
+func salvage(path string, db *bolt.DB, skip func(uint64) bool) (saved, error) {
+	s := &salvager{db: db, skip: skip, marks: map[uint64]bitmap{}}
+	f, err := os.Open(path)
+	if err != nil {
+		return s.saved, err
+	}
+	defer f.Close()
+	b := &boltFile{r: f, until: time.Now().Add(salvageTime)}
+	if b.meta, err = newestMeta(f); err != nil {
+		return s.saved, err
+	}
+	b.pages = binary.NativeEndian.Uint64(b.meta[metaPages:])
+	var damage error
+	note := func(err error) { damage = err }
+	// The marks lie behind the blocks: they come first in a walk of their own.
+	err = b.walk(s.readMarks, note)
+	if err == nil {
+		err = b.walk(s.readChunk, note)
+	}
+	err = errors.Join(err, s.endBlock(), s.write())
+	if err == nil {
+		err = damage
+	}
+	return s.saved, err
+}
+
+func (s *salvager) readMarks(bucket []string, k, v []byte) error {
+	if len(bucket) != 1 {
+		return nil
+	}
+	switch {
+	case bucket[0] == string(bucketDone) && len(k) == 8:
+		s.marks[binary.BigEndian.Uint64(k)] = bytes.Clone(v)
+	case bucket[0] == string(bucketMeta) && string(k) == string(keyAccount):
+		if acc, err := decodeAccount(v); err == nil {
+			s.saved.acc = acc
+		}
+	}
+	return nil
+}
+
+func (s *salvager) readChunk(bucket []string, k, v []byte) error {
+	if len(bucket) != 1 || bucket[0] != string(bucketBlocks) || len(k) != chunkKeyLen {
+		return nil
+	}
+	first, i := binary.BigEndian.Uint64(k), int(binary.BigEndian.Uint16(k[8:]))
+	if i == 0 {
+		if err := s.endBlock(); err != nil {
+			return err
+		}
+		s.first, s.blob, s.chunks = first, nil, 0
+	}
+	if first == s.first && i == s.chunks { // else a chunk before it is missing
+		s.blob = append(s.blob, v...)
+		s.chunks++
+	}
+	return nil
+}
+
+// endBlock keeps the block if it is whole, which its checksum tells.
+func (s *salvager) endBlock() error {
+	blob := s.blob
+	s.blob = nil
+	recs, err := decodeBlock(blob)
+	if err != nil || s.first < s.saved.next || s.skip != nil && s.skip(s.first) {
+		return nil
+	}
+	marks := s.marks[s.first]
+	for i, rec := range recs {
+		if !marks.has(i) {
+			s.saved.records++
+			s.saved.bytes += uint64(len(rec))
+		}
+	}
+	s.saved.next = s.first + uint64(len(recs))
+	s.batch = append(s.batch, savedBlock{s.first, blob, marks})
+	if s.size += len(blob); s.size >= 1<<20 {
+		return s.write()
+	}
+	return nil
+}
+
+func (s *salvager) write() error {
+	batch := s.batch
+	s.batch, s.size = nil, 0
+	if len(batch) == 0 {
+		return nil
+	}
+	return guard(func() error {
+		return s.db.Update(func(tx *bolt.Tx) error {
+			blocks, done := tx.Bucket(bucketBlocks), tx.Bucket(bucketDone)
+			blocks.FillPercent = 1
+			for _, blk := range batch {
+				if err := putBlock(blocks, blk.first, blk.blob); err != nil {
+					return err
+				}
+				if len(blk.marks) > 0 {
+					if err := done.Put(seqKey(blk.first), blk.marks); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// settle makes the account count what was saved as stored, and what was not as
+// damaged.
+func (a *account) settle(s saved) {
+	switch {
+	case s.records <= a.Stored:
+		if a.Dropped == nil {
+			a.Dropped = map[string]uint64{}
+		}
+		if lost := a.Stored - s.records; lost > 0 {
+			a.Dropped[DroppedDamaged] += lost
+		}
+	case s.records-a.Stored <= a.Acknowledged: // their marks are lost: they come again
+		a.Acknowledged -= s.records - a.Stored
+	default:
+		a.Produced += s.records - a.Stored
+	}
+	a.Stored, a.StoredBytes = s.records, s.bytes
+	a.NextSeq = max(a.NextSeq, s.next, 1)
+}
+
+// sayWhat names the outcome for the log.
+func (s saved) sayWhat(err error) string {
+	if err != nil {
+		return fmt.Sprintf("%d records saved; the rest: %v", s.records, err)
+	}
+	return fmt.Sprintf("%d records saved", s.records)
+}
