@@ -26,11 +26,14 @@ type session struct {
 	client   paho.Client
 	lost     chan error // paho's handler sends without waiting
 	inflight []flight   // oldest first
+	window   window
 }
 
 type flight struct {
 	batch    outbox.Batch
 	token    paho.Token
+	sent     time.Time
+	backlog  bool
 	deadline time.Time
 }
 
@@ -88,15 +91,25 @@ func (s *session) loop(ctx, life context.Context) error {
 
 func lostError(err error) error { return fmt.Errorf("connection lost: %w", err) }
 
-// fill publishes batches until the window is full or the queue is empty.
+// fill publishes batches until the windows are full or the queue is empty: what
+// is new first, and the backlog with what is left.
 func (s *session) fill(life context.Context) error {
 	for len(s.inflight) < s.c.opts.MaxInFlight {
-		batch, ok := s.c.queue.Take(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+		backlog := false
+		batch, ok := s.c.queue.TakeLive(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+		if !ok && s.window.open() {
+			backlog = true
+			batch, ok = s.c.queue.Take(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+		}
 		if !ok {
 			return nil
 		}
+		if backlog {
+			s.window.sent()
+		}
+		now := time.Now()
 		token, err := s.publish(life, s.c.opts.Topics.Predictions(), 1, false, joinArray(batch))
-		s.inflight = append(s.inflight, flight{batch, token, time.Now().Add(s.c.opts.AckTimeout)})
+		s.inflight = append(s.inflight, flight{batch, token, now, backlog, now.Add(s.c.opts.AckTimeout)})
 		if err != nil {
 			return err
 		}
@@ -134,6 +147,9 @@ func (s *session) acknowledge() error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	s.inflight = s.inflight[1:]
+	if f.backlog {
+		s.window.acknowledged(f.sent, time.Now())
+	}
 	if err := s.c.queue.Ack(f.batch); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
