@@ -38,6 +38,8 @@ func examples() map[string]any {
 			Account: Account{Produced: 90, Acknowledged: 80, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
 			Host:    HostTelemetry{TemperatureC: &temperature, Throttled: &throttled, MemTotal: &memory},
 		},
+		"reply":   Reply{ID: "a1", Command: Snapshot, OK: true, Result: SnapshotResult{Camera: "front", Topic: "t", Bytes: 9000, Width: 640, Height: 480, Time: at}},
+		"refusal": Reply{ID: "a2", Command: Set, Error: `there is no camera "frnt"`},
 	}
 }
 
