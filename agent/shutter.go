@@ -16,7 +16,9 @@ import (
 
 // shutter copies one frame for who asked. Its zero value is ready; a frame that
 // nobody asked for costs one load.
-type shutter struct{ wanted atomic.Pointer[chan sensors.Frame] }
+type shutter struct {
+	wanted atomic.Pointer[chan sensors.Frame]
+}
 
 // offer gives the borrowed frame to who waits.
 func (s *shutter) offer(f *sensors.Frame) {

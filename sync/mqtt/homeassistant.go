@@ -170,8 +170,8 @@ func (h HomeAssistant) device(all map[string]entity) {
 
 func (h HomeAssistant) model(all map[string]entity, model string) {
 	id, name := "model_"+model+"_", model
-	if model, camera, own := strings.Cut(model, "/"); own {
-		id, name = "camera_"+camera+"_", camera+" "+model
+	if base, camera, own := strings.Cut(model, "/"); own {
+		id, name = "camera_"+camera+"_", camera+" "+base
 	}
 	get := "{% set m = value_json.models['" + model + "'] | default({}) %}"
 	e := h.diagnostic(name+" delegate", get+"{{ m.delegate | default('unknown') }}")
