@@ -124,7 +124,8 @@ func (c *Command) arguments(fields map[string]json.RawMessage) error {
 }
 
 // Diagnosis is the result of diagnose: what the agent knows of itself at that
-// moment. What telemetry has too means the same here.
+// moment. What telemetry has too means the same here, but for a camera's FPS,
+// which belongs to an interval and is 0.
 type Diagnosis struct {
 	Version    string                     `json:"version"`
 	Go         string                     `json:"go"`
