@@ -110,6 +110,11 @@ func (a *Agent) newClient(cfg configs.Config) (*mqtt.Client, error) {
 		return nil, err
 	}
 	o.Boot, o.Version, o.Logger = a.box.Boot(), a.opts.Version, a.log
+	d := a.newDiscovery(cfg)
+	o.Announce, o.Announced = d.messages, d.acknowledged
+	if cfg.MQTT.Commands {
+		o.Inbox = a.commander.inbox
+	}
 	return mqtt.New(o, a.box)
 }
 

@@ -38,7 +38,7 @@ func (t *telemeter) next(now time.Time) payload.Telemetry {
 		Cameras: map[string]payload.CameraTelemetry{},
 		Models:  map[string]payload.ModelTelemetry{},
 		Account: t.agent.account(),
-		Host:    t.host(),
+		Host:    t.host(), Commands: t.agent.commander.telemetry(),
 	}
 	elapsed := now.Sub(t.last).Seconds()
 	counts := make(map[string]uint64, len(view.cameras))

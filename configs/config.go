@@ -134,6 +134,16 @@ type MQTT struct {
 	TLS                TLS      `yaml:"tls" doc:"for the encrypted schemes"`
 	KeepAlive          Duration `yaml:"keep_alive" min:"5s" max:"18h" doc:"interval of MQTT's pings"`
 	ConnectTimeout     Duration `yaml:"connect_timeout" min:"1s" max:"5m" doc:"bound of one attempt to connect"`
+	// Commands are off until they are asked for: whoever may publish at the
+	// broker could otherwise take pictures.
+	Commands      bool          `yaml:"commands" doc:"take commands: snapshot, restart-camera, set, diagnose"`
+	HomeAssistant HomeAssistant `yaml:"homeassistant" doc:"Home Assistant's device discovery"`
+}
+
+// HomeAssistant is whether and where the device is described.
+type HomeAssistant struct {
+	Enabled bool   `yaml:"enabled" doc:"describe the device to Home Assistant"`
+	Prefix  string `yaml:"prefix" doc:"discovery prefix, as set in Home Assistant"`
 }
 
 // TLS names PEM files.
@@ -160,6 +170,7 @@ func Default() Config {
 		MQTT: MQTT{
 			Enabled: true, EmbeddedListen: "127.0.0.1:1883", Broker: "tcp://127.0.0.1:1883",
 			KeepAlive: Duration(30 * time.Second), ConnectTimeout: Duration(10 * time.Second),
+			HomeAssistant: HomeAssistant{Prefix: "homeassistant"},
 		},
 		Telemetry: Telemetry{Interval: Duration(30 * time.Second)},
 	}

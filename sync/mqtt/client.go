@@ -48,6 +48,8 @@ type Client struct {
 	opts   Options
 	broker *url.URL
 	queue  Queue
+	// outgoing waits to be sent on the present connection.
+	outgoing chan Message
 
 	mu        sync.Mutex // guards all following fields
 	state     State
@@ -70,6 +72,7 @@ func New(opts Options, queue Queue) (*Client, error) {
 	return &Client{
 		opts: opts, broker: broker, queue: queue,
 		latest: map[string]*latest{}, news: make(chan struct{}, 1),
+		outgoing: make(chan Message, maxOutgoing),
 	}, nil
 }
 

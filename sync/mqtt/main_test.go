@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 )
 
 var _ Queue = (*outbox.Outbox)(nil)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -55,6 +55,15 @@ type Options struct {
 	BatchBytes   int // per message; zero means 64 KiB, at most 127 KiB
 	MaxInFlight  int // unacknowledged messages; zero means 16, at most 32
 
+	// Announce is asked after each connect for what is to be published before
+	// anything but the status, in order and at QoS 1; Announced is called when
+	// the broker has acknowledged all of it. Run's goroutine calls both. Nil
+	// means nothing.
+	Announce  func() []Message
+	Announced func()
+	// Inbox gets the commands for this device. Nil: none are subscribed to.
+	Inbox *Inbox
+
 	// Logger may be nil.
 	Logger *slog.Logger
 }

@@ -68,7 +68,7 @@ func (c *Client) attempt(ctx context.Context, watch *outage) (up time.Duration, 
 	// it closes the connection under whatever hangs.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	s := &session{c: c, lost: make(chan error, 1), window: newWindow(c.opts.MaxInFlight)}
+	s := &session{c: c, lost: make(chan error, 1), window: newWindow(c.opts.MaxInFlight), turned: make(chan Request, maxTurned)}
 	opts, err := c.pahoOptions(ctx, life, s)
 	if err != nil {
 		return 0, err

@@ -27,6 +27,8 @@ type session struct {
 	lost     chan error // paho's handler sends without waiting
 	inflight []flight   // oldest first
 	window   window
+	sent     sent
+	turned   chan Request // commands that there was no room for
 }
 
 type flight struct {
@@ -41,8 +43,14 @@ type flight struct {
 // and the rest is sent. What was not acknowledged goes back to the queue.
 func (s *session) run(ctx, life context.Context) error {
 	defer s.release()
+	if err := s.subscribe(life); err != nil {
+		return err
+	}
 	now := time.Now().UTC()
 	if err := s.announce(life, payload.Online, "", &now, s.c.opts.AckTimeout); err != nil {
+		return err
+	}
+	if err := s.introduce(life); err != nil {
 		return err
 	}
 	if err := s.loop(ctx, life); err != nil {
@@ -82,6 +90,12 @@ func (s *session) loop(ctx, life context.Context) error {
 			err = s.publishLatest(life)
 		case <-s.c.news:
 			err = s.publishTelemetry(life)
+		case m := <-s.outgoing():
+			err = s.send(life, m)
+		case <-s.sent.oldest():
+			err = s.sent.done()
+		case r := <-s.turned:
+			err = s.refuse(life, r)
 		}
 		if err != nil {
 			return err

@@ -37,7 +37,18 @@ func examples() map[string]any {
 			Models:  map[string]ModelTelemetry{"objects": {Version: 3, Delegate: "cpu", Threads: 1, InvokeUsP50: 7200, InvokeUsP95: 7900, Duty: 1}},
 			Account: Account{Produced: 90, Acknowledged: 80, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
 			Host:    HostTelemetry{TemperatureC: &temperature, Throttled: &throttled, MemTotal: &memory},
+
+			Commands: &CommandTelemetry{Done: 7, Failed: 1, Refused: 2, Retained: 1},
 		},
+		"diagnosis": Reply{ID: "a3", Command: Diagnose, OK: true, Result: Diagnosis{
+			Version: "1.0.0", Go: "go1.26.0", Goroutines: 24, Config: "/etc/egret/egret.yaml", LogLevel: "info", Uptime: 3600.5, Clock: ClockSynced,
+			Broker:  BrokerState{Since: at, Attempts: 2, LastError: "connection lost: EOF"},
+			Cameras: map[string]CameraTelemetry{"front": {State: "running", Captured: 112, Predicted: 112}},
+			Models:  map[string]ModelInfo{"objects": {Model: p.Model, Delegate: "cpu", Threads: 1, InvokeUsMean: 7250}},
+			Account: Account{Produced: 90, Acknowledged: 90, Dropped: map[string]uint64{}},
+		}},
+		"reply":   Reply{ID: "a1", Command: Snapshot, OK: true, Result: SnapshotResult{Camera: "front", Topic: "t", Bytes: 9000, Width: 640, Height: 480, Time: at}},
+		"refusal": Reply{ID: "a2", Command: Set, Error: `there is no camera "frnt"`},
 	}
 }
 

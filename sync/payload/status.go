@@ -30,6 +30,16 @@ type Telemetry struct {
 	Models  map[string]ModelTelemetry  `json:"models"`
 	Account Account                    `json:"delivery"`
 	Host    HostTelemetry              `json:"host"`
+	// Commands is nil before the first command.
+	Commands *CommandTelemetry `json:"commands,omitempty"`
+}
+
+// CommandTelemetry counts commands since the agent's start.
+type CommandTelemetry struct {
+	Done     uint64 `json:"done"`
+	Failed   uint64 `json:"failed"`
+	Refused  uint64 `json:"refused"`  // too many at once, or too large
+	Retained uint64 `json:"retained"` // ignored, since a restart would run them again
 }
 
 // CameraTelemetry counts one camera's frames since the agent's start.
