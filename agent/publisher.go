@@ -110,6 +110,7 @@ func (a *Agent) newClient(cfg configs.Config) (*mqtt.Client, error) {
 		return nil, err
 	}
 	o.Boot, o.Version, o.Logger = a.box.Boot(), a.opts.Version, a.log
+	o.Rewrite = newCorrector(a.clock.state).rewrite
 	return mqtt.New(o, a.box)
 }
 

@@ -55,6 +55,11 @@ type Options struct {
 	BatchBytes   int // per message; zero means 64 KiB, at most 127 KiB
 	MaxInFlight  int // unacknowledged messages; zero means 16, at most 32
 
+	// Rewrite may change a prediction just before it is sent, into one of about
+	// the same size; it must not write to rec, which stays in the queue as it
+	// was. Nil changes nothing.
+	Rewrite func(rec []byte) []byte
+
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -79,6 +84,9 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	o.BatchRecords = orDefault(o.BatchRecords, 64)
 	o.BatchBytes = min(orDefault(o.BatchBytes, 64<<10), maxPayload)
 	o.MaxInFlight = min(orDefault(o.MaxInFlight, 16), maxInFlight)
+	if o.Rewrite == nil {
+		o.Rewrite = func(rec []byte) []byte { return rec }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

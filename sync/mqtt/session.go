@@ -95,7 +95,7 @@ func (s *session) fill(life context.Context) error {
 		if !ok {
 			return nil
 		}
-		token, err := s.publish(life, s.c.opts.Topics.Predictions(), 1, false, joinArray(batch))
+		token, err := s.publish(life, s.c.opts.Topics.Predictions(), 1, false, joinArray(batch, s.c.opts.Rewrite))
 		s.inflight = append(s.inflight, flight{batch, token, time.Now().Add(s.c.opts.AckTimeout)})
 		if err != nil {
 			return err
@@ -104,8 +104,8 @@ func (s *session) fill(life context.Context) error {
 	return nil
 }
 
-// joinArray makes one JSON array of JSON objects.
-func joinArray(b outbox.Batch) []byte {
+// joinArray makes one JSON array of JSON objects, each rewritten.
+func joinArray(b outbox.Batch, rewrite func([]byte) []byte) []byte {
 	buf := make([]byte, 0, b.Bytes()+b.Len()+1)
 	for i := range b.Len() {
 		if i == 0 {
@@ -113,7 +113,7 @@ func joinArray(b outbox.Batch) []byte {
 		} else {
 			buf = append(buf, ',')
 		}
-		buf = append(buf, b.Record(i)...)
+		buf = append(buf, rewrite(b.Record(i))...)
 	}
 	return append(buf, ']')
 }
@@ -193,7 +193,7 @@ func (s *session) announce(life context.Context, state, reason string, since *ti
 
 func (s *session) publishLatest(life context.Context) error {
 	for camera, msg := range s.c.takeLatest() {
-		if _, err := s.publish(life, s.c.opts.Topics.Camera(camera), 0, true, msg); err != nil {
+		if _, err := s.publish(life, s.c.opts.Topics.Camera(camera), 0, true, s.c.opts.Rewrite(msg)); err != nil {
 			return err
 		}
 	}
