@@ -164,6 +164,9 @@ type link struct {
 	// deaf forwards nothing from the broker to the client: a PUBACK is lost.
 	deaf bool
 	down bool // refuses connections
+	// serve has what connects in the broker's place; nil when all is well.
+	serve  func(client net.Conn)
+	served int
 }
 
 func newLink(t *testing.T, to string) *link {
@@ -187,6 +190,9 @@ func (l *link) accept() {
 		client, err := l.ln.Accept()
 		if err != nil {
 			return
+		}
+		if l.misserved(client) {
+			continue
 		}
 		broker, err := net.Dial("tcp", l.to)
 		if err != nil {

@@ -41,8 +41,8 @@ type Options struct {
 
 	KeepAlive      time.Duration // zero means 30 s
 	ConnectTimeout time.Duration // zero means 15 s
-	// AckTimeout is how long a PUBACK may take before the connection counts
-	// as broken. Zero means 20 s.
+	// AckTimeout is how long the next PUBACK may take before the connection
+	// counts as broken. Zero means 20 s.
 	AckTimeout time.Duration
 	// DrainTimeout is how long Run goes on sending when its context has
 	// ended. Zero means 2 s.

@@ -86,7 +86,23 @@ func (s *session) loop(ctx, life context.Context) error {
 	}
 }
 
-func lostError(err error) error { return fmt.Errorf("connection lost: %w", err) }
+func lostError(err error) error {
+	if closedByPeer(err) {
+		return fmt.Errorf("the broker closed the connection: %w", err)
+	}
+	return fmt.Errorf("connection lost: %w", err)
+}
+
+// cause is why the connection broke. Paho lets what was in hand fail before it
+// says so.
+func (s *session) cause(err error) error {
+	select {
+	case lost := <-s.lost:
+		return lostError(lost)
+	case <-time.After(time.Second):
+		return err
+	}
+}
 
 // fill publishes batches until the window is full or the queue is empty.
 func (s *session) fill(life context.Context) error {
@@ -131,9 +147,12 @@ func (s *session) oldest() (acked <-chan struct{}, late <-chan time.Time) {
 func (s *session) acknowledge() error {
 	f := s.inflight[0]
 	if err := f.token.Error(); err != nil {
-		return fmt.Errorf("publish: %w", err)
+		return s.cause(fmt.Errorf("publish: %w", err))
 	}
-	s.inflight = s.inflight[1:]
+	if s.inflight = s.inflight[1:]; len(s.inflight) > 0 {
+		// On a slow link a window takes longer than one message may.
+		s.inflight[0].deadline = time.Now().Add(s.c.opts.AckTimeout)
+	}
 	if err := s.c.queue.Ack(f.batch); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
@@ -153,12 +172,7 @@ func (s *session) release() {
 // connection may live.
 func (s *session) publish(life context.Context, topic string, qos byte, retained bool, msg []byte) (paho.Token, error) {
 	if !s.client.IsConnectionOpen() {
-		select {
-		case err := <-s.lost:
-			return nil, lostError(err)
-		default:
-			return nil, lostError(paho.ErrNotConnected)
-		}
+		return nil, s.cause(paho.ErrNotConnected)
 	}
 	handed := make(chan paho.Token, 1)
 	go func() { handed <- s.client.Publish(topic, qos, retained, msg) }()
@@ -186,7 +200,7 @@ func (s *session) announce(life context.Context, state, reason string, since *ti
 		return errAckTimeout
 	}
 	if err := token.Error(); err != nil {
-		return fmt.Errorf("publish status: %w", err)
+		return s.cause(fmt.Errorf("publish status: %w", err))
 	}
 	return nil
 }
