@@ -172,7 +172,7 @@ func (s *session) release() {
 // connection may live.
 func (s *session) publish(life context.Context, topic string, qos byte, retained bool, msg []byte) (paho.Token, error) {
 	if !s.client.IsConnectionOpen() {
-		return nil, s.cause(paho.ErrNotConnected)
+		return nil, s.cause(lostError(paho.ErrNotConnected))
 	}
 	handed := make(chan paho.Token, 1)
 	go func() { handed <- s.client.Publish(topic, qos, retained, msg) }()
