@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/tflite"
@@ -251,6 +252,12 @@ func TestIntervalsSurviveAJump(t *testing.T) {
 			p.limit(0.1)
 			if !p.admit(now) || p.admit(later) || !p.admit(later.Add(9*time.Second)) {
 				t.Error("pace: one in ten seconds was wanted")
+			}
+			target := pixel.Target{Width: 2, Height: 2}
+			still := gate{cfg: configs.Motion{Enabled: true, Threshold: 0.1, MaxSilence: configs.Duration(10 * time.Second)}}
+			open := func(at time.Time) bool { return still.open(at, &target, pixel.View{}, make([]byte, 12)) }
+			if !open(now) || open(later) || !open(later.Add(9*time.Second)) {
+				t.Error("gate: a still picture in ten seconds was wanted")
 			}
 			g := governor{cfg: configs.Governor{SlowAt: 70}, log: quiet}
 			hot := 80.0
