@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -150,17 +151,18 @@ func TestWrongPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = gone.Close()
+	silent := newLink(t, open.Addr())
+	silent.misbehave(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	for _, c := range []struct{ url, says string }{
 		{"tcp://" + encrypted.Addr(), "is this an MQTT port, and one without TLS?"},
 		{"mqtts://" + open.Addr(), "is this its TLS port (8883 as a rule)?"},
 		{"wss://" + open.Addr(), "is this its TLS port (8883 as a rule)?"},
 		{"tcp://" + gone.Addr().String(), "connection refused"},
+		{"mqtts://" + silent.ln.Addr().String(), "took the connection and said nothing"},
+		{"wss://" + silent.ln.Addr().String(), "took the connection and said nothing"},
 	} {
-		r := run(t, c.url, newOutbox(t), nil)
-		eventually(t, "some attempts", func() bool { return r.State().Attempts > 3 })
-		if e := r.State().LastError; !strings.Contains(e, c.says) {
-			t.Errorf("%s: %q, want %q", c.url, e, c.says)
-		}
+		r := run(t, c.url, newOutbox(t), func(o *Options) { o.ConnectTimeout = 300 * time.Millisecond })
+		eventually(t, c.url+": "+c.says, func() bool { return strings.Contains(r.State().LastError, c.says) })
 		r.stop()
 	}
 }
