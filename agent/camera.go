@@ -92,7 +92,7 @@ func (p *pace) admit(t time.Time) bool {
 	if interval == 0 {
 		return true
 	}
-	if p.next.Sub(t) > 2*interval { // the limit was raised, or the clock set back
+	if p.next.Sub(t) > 2*interval { // the limit was raised
 		p.next = t
 	}
 	if t.Before(p.next.Add(-interval / 4)) {

@@ -115,6 +115,7 @@ func (a *Agent) newClient(cfg configs.Config) (*mqtt.Client, error) {
 	if cfg.MQTT.Commands {
 		o.Inbox = a.commander.inbox
 	}
+	o.Rewrite = newCorrector(a.clock.state).rewrite
 	return mqtt.New(o, a.box)
 }
 

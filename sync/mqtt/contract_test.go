@@ -169,7 +169,7 @@ func TestBacklogArrivesInOrderAndInBatches(t *testing.T) {
 		run(t, "tcp://"+s.Addr(), o, func(opts *Options) { opts.BatchRecords = 32 })
 		eventually(t, "all delivered", func() bool { return sub.count() == 1000 })
 		eventually(t, "all acknowledged", func() bool { return o.Stats().Acknowledged == 1000 })
-		sub.verify(t, 1000, true)
+		sub.verify(t, 1000, 1)
 		for _, n := range sub.batches {
 			if n < 1 || n > 32 {
 				t.Errorf("a batch of %d", n)
@@ -232,7 +232,7 @@ func TestNothingIsMissingWhenTheBrokerRestarts(t *testing.T) {
 			eventually(t, "all delivered", func() bool { return sub.count() == next })
 		}
 		eventually(t, "all acknowledged", func() bool { return o.Stats().Acknowledged == uint64(next) })
-		sub.verify(t, next, true)
+		sub.verify(t, next, 1)
 	})
 }
 
@@ -256,7 +256,7 @@ func TestLinkCutBeforeThePubackDeliversAgain(t *testing.T) {
 		l.setDeaf(false)
 		eventually(t, "all acknowledged", func() bool { return o.Stats().Acknowledged == 201 })
 		eventually(t, "all delivered", func() bool { return sub.count() == 201 })
-		sub.verify(t, 201, true)
+		sub.verify(t, 201, 1)
 		if c.State().Attempts < 2 {
 			t.Errorf("attempts %d", c.State().Attempts)
 		}

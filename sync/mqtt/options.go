@@ -41,8 +41,8 @@ type Options struct {
 
 	KeepAlive      time.Duration // zero means 30 s
 	ConnectTimeout time.Duration // zero means 15 s
-	// AckTimeout is how long a PUBACK may take before the connection counts
-	// as broken. Zero means 20 s.
+	// AckTimeout is how long the next PUBACK may take before the connection
+	// counts as broken. Zero means 20 s.
 	AckTimeout time.Duration
 	// DrainTimeout is how long Run goes on sending when its context has
 	// ended. Zero means 2 s.
@@ -63,6 +63,10 @@ type Options struct {
 	Announced func()
 	// Inbox gets the commands for this device. Nil: none are subscribed to.
 	Inbox *Inbox
+	// Rewrite may change a prediction just before it is sent, into one of about
+	// the same size; it must not write to rec, which stays in the queue as it
+	// was. Nil changes nothing.
+	Rewrite func(rec []byte) []byte
 
 	// Logger may be nil.
 	Logger *slog.Logger
@@ -88,6 +92,9 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	o.BatchRecords = orDefault(o.BatchRecords, 64)
 	o.BatchBytes = min(orDefault(o.BatchBytes, 64<<10), maxPayload)
 	o.MaxInFlight = min(orDefault(o.MaxInFlight, 16), maxInFlight)
+	if o.Rewrite == nil {
+		o.Rewrite = func(rec []byte) []byte { return rec }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -25,10 +25,13 @@ func examples() map[string]any {
 	d := p
 	d.Task, d.File = Detect, "street/1.jpg"
 	d.Results = []Result{{Index: 1, Label: "person", Score: 0.75, Box: &[4]float32{0, 0.25, 0.5, 1}}}
+	early := d
+	early.Time, early.Clock = time.Date(1970, 1, 1, 0, 0, 42, 0, time.UTC), ClockUnsynced
+	early.UptimeUs, early.BootID = 42_123_456, "7f28e73a-9093-4c42-9064-07357888b7ba"
 	none := p
 	none.Results = []Result{}
 	return map[string]any{
-		"classify": p, "detect": d, "nothing": none,
+		"classify": p, "detect": d, "nothing": none, "unsynced": early,
 		"online": Status{State: Online, Device: "cam-7", Boot: 42, Version: "1.0.0", Since: &at},
 		"lost":   Status{State: Offline, Reason: "lost", Device: "cam-7", Boot: 42, Version: "1.0.0"},
 		"telemetry": Telemetry{
