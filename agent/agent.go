@@ -228,7 +228,8 @@ func (a *Agent) openOutbox() error {
 	box, err := outbox.Open(outbox.Options{
 		Path:          filepath.Join(a.cfg.StateDir, OutboxFile),
 		FlushInterval: time.Duration(o.FlushInterval), FlushBytes: int(o.FlushBytes), MaxBytes: int64(o.MaxBytes),
-		Logger: a.log,
+		FlashBudget: int64(o.FlashBudget),
+		Logger:      a.log,
 	})
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
@@ -291,6 +292,15 @@ func Account(s outbox.Stats) payload.Account {
 		Produced: s.Produced, Acknowledged: s.Acknowledged,
 		Held: s.Held, Stored: s.Stored, StoredBytes: s.StoredBytes,
 		Dropped: s.Dropped,
+	}
+}
+
+// flash is what the outbox writes.
+func (a *Agent) flash() payload.FlashTelemetry {
+	s := a.box.Stats()
+	return payload.FlashTelemetry{
+		Written: s.Written, PerPrediction: s.WrittenPerRecord, PerDay: s.WrittenPerDay,
+		Budget: int64(a.cfg.Outbox.FlashBudget), Postponed: s.Postponed,
 	}
 }
 

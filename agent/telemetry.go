@@ -37,6 +37,7 @@ func (t *telemeter) next(now time.Time) payload.Telemetry {
 		Cameras: map[string]payload.CameraTelemetry{},
 		Models:  map[string]payload.ModelTelemetry{},
 		Account: t.agent.account(),
+		Flash:   t.agent.flash(),
 		Host:    t.host(), Commands: t.agent.commander.telemetry(),
 	}
 	elapsed := now.Sub(t.last).Seconds()

@@ -118,6 +118,7 @@ func set[T any](to, from *T) {
 type Outbox struct {
 	FlushInterval Duration `yaml:"flush_interval" min:"50ms" max:"1h" doc:"what the broker has not acknowledged is on disk after this; a power cut loses at most this much"`
 	FlushBytes    Bytes    `yaml:"flush_bytes" min:"4KiB" max:"16MiB" doc:"write earlier when so much waits in memory"`
+	FlashBudget   PerDay   `yaml:"flash_budget" doc:"bytes a day that may be written to the flash, such as 50MB/day; 0: no limit. When it is used up, flush_interval stretches, and a power cut loses more"`
 	MaxBytes      Bytes    `yaml:"max_bytes" min:"64KiB" max:"1TiB" doc:"bound of the queue; the oldest go first, counted"`
 }
 

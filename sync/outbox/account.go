@@ -31,6 +31,13 @@ type Stats struct {
 	Dropped      map[string]uint64
 	HeldBytes    uint64
 	StoredBytes  uint64
+	// Written is how many bytes of pages went to the file since Open, and
+	// WrittenPerDay what that comes to in a day; 0 in the first minute. The
+	// file system's journal is not counted.
+	Written, WrittenPerDay uint64
+	WrittenPerRecord       float64 // that was produced since Open
+	// Postponed: flushes wait for the flash budget.
+	Postponed bool
 	// LastError is why the last flush failed, and ErrorSince when that began;
 	// both are zero after a flush that went well.
 	LastError  string

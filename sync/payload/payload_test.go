@@ -38,6 +38,7 @@ func examples() map[string]any {
 			Device: "cam-7", Boot: 42, Time: at, Clock: ClockUnsynced, Uptime: 3600.5,
 			Cameras: map[string]CameraTelemetry{"front": {State: "running", Captured: 112, Predicted: 90, Dropped: 9, Failed: 1, FPS: 14.9, WaitedMs: 312.5, Skipped: map[string]uint64{"motion": 12}, SavedMs: 86.4}},
 			Models:  map[string]ModelTelemetry{"objects": {Version: 3, Delegate: "cpu", Threads: 1, InvokeUsP50: 7200, InvokeUsP95: 7900, Duty: 1}},
+			Flash:   FlashTelemetry{Written: 73728, PerPrediction: 246.5, PerDay: 41943040, Budget: 50000000},
 			Account: Account{Produced: 90, Acknowledged: 80, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
 			Host:    HostTelemetry{TemperatureC: &temperature, Throttled: &throttled, MemTotal: &memory},
 

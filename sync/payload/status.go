@@ -29,6 +29,7 @@ type Telemetry struct {
 	Cameras map[string]CameraTelemetry `json:"cameras"`
 	Models  map[string]ModelTelemetry  `json:"models"`
 	Account Account                    `json:"delivery"`
+	Flash   FlashTelemetry             `json:"flash"`
 	Host    HostTelemetry              `json:"host"`
 	// Commands is nil before the first command.
 	Commands *CommandTelemetry `json:"commands,omitempty"`
@@ -75,6 +76,18 @@ type ModelTelemetry struct {
 	// Duty is the share of the time that the governor lets the model work, 0
 	// to 1.
 	Duty float64 `json:"duty"`
+}
+
+// FlashTelemetry is what the outbox writes, since the agent's start: pages of
+// its file, without the file system's journal.
+type FlashTelemetry struct {
+	Written       uint64  `json:"written_bytes"`
+	PerPrediction float64 `json:"bytes_per_prediction"`
+	// PerDay is the same for a whole day; left out in the first minute.
+	PerDay uint64 `json:"per_day_bytes,omitempty"`
+	Budget int64  `json:"budget_bytes_per_day,omitempty"`
+	// Postponed: writing waits for the budget, and a power cut loses more.
+	Postponed bool `json:"postponed,omitempty"`
 }
 
 // Account is the delivery account. At every moment
