@@ -291,7 +291,7 @@ func Account(s outbox.Stats) payload.Account {
 	return payload.Account{
 		Produced: s.Produced, Acknowledged: s.Acknowledged,
 		Held: s.Held, Stored: s.Stored, StoredBytes: s.StoredBytes,
-		Dropped: s.Dropped,
+		Dropped: s.Dropped, Duplicated: s.Duplicated,
 	}
 }
 

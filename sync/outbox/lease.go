@@ -168,6 +168,8 @@ func (o *Outbox) Release(b Batch) {
 		if r.state == leased {
 			r.state = free
 			o.leasedN--
+			o.acc.Duplicated++
+			o.counted = true
 		}
 	}
 	o.held.rewind()

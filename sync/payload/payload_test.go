@@ -39,7 +39,7 @@ func examples() map[string]any {
 			Cameras: map[string]CameraTelemetry{"front": {State: "running", Captured: 112, Predicted: 90, Dropped: 9, Failed: 1, FPS: 14.9, WaitedMs: 312.5, Skipped: map[string]uint64{"motion": 12}, SavedMs: 86.4}},
 			Models:  map[string]ModelTelemetry{"objects": {Version: 3, Delegate: "cpu", Threads: 1, InvokeUsP50: 7200, InvokeUsP95: 7900, Duty: 1}},
 			Flash:   FlashTelemetry{Written: 73728, PerPrediction: 246.5, PerDay: 41943040, Budget: 50000000},
-			Account: Account{Produced: 90, Acknowledged: 80, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
+			Account: Account{Produced: 90, Acknowledged: 80, Duplicated: 3, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
 			Host:    HostTelemetry{TemperatureC: &temperature, Throttled: &throttled, MemTotal: &memory},
 
 			Commands: &CommandTelemetry{Done: 7, Failed: 1, Refused: 2, Retained: 1},

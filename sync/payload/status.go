@@ -98,7 +98,10 @@ type Account struct {
 	Held         uint64            `json:"held"`   // in memory, not yet flushed
 	Stored       uint64            `json:"stored"` // on disk
 	Dropped      map[string]uint64 `json:"dropped"`
-	StoredBytes  uint64            `json:"stored_bytes"`
+	// Duplicated were sent again, because the connection broke before their
+	// acknowledgement: they may have arrived twice. No part of the sum.
+	Duplicated  uint64 `json:"duplicated"`
+	StoredBytes uint64 `json:"stored_bytes"`
 }
 
 // HostTelemetry is the box itself. A nil pointer means that this host has no
