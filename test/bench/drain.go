@@ -51,7 +51,6 @@ func (m *bench) drain(ctx context.Context, addr string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println("DEBUG", before, took, after)
 		ratios = append(ratios, float64(before+after)/2/float64(took))
 		before = after
 	}

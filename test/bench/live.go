@@ -39,21 +39,16 @@ func (m *bench) live(ctx context.Context, addr string) error {
 		if err != nil {
 			return err
 		}
-		took, err := send(ctx, copied, addr, "-live")
-		if err != nil {
+		if _, err := send(ctx, copied, addr, "-live"); err != nil {
 			return err
 		}
-		n := len(delays)
 		delays = append(delays, arrivals.take(ctx)...)
-		fmt.Println("DEBUG", took, len(delays)-n)
 	}
 	if len(delays) == 0 {
 		return fmt.Errorf("no live prediction arrived")
 	}
 	slices.Sort(delays)
-	fmt.Println("DEBUG p50", delays[len(delays)/2], "p90", delays[len(delays)*9/10], delays[len(delays)-1], len(delays))
 	m.add("live_p99_ms_during_drain", delays[len(delays)*99/100].Seconds()*1e3, "ms", budget(100), true)
-
 	var later []float64
 	for range 5 {
 		var times [2]time.Duration
@@ -62,7 +57,6 @@ func (m *bench) live(ctx context.Context, addr string) error {
 				return err
 			}
 		}
-		fmt.Println("DEBUG", times)
 		later = append(later, (times[1]-times[0]).Seconds()*1e3)
 	}
 	m.add("backlog_boot_ms", median(later), "ms", nil, true)
