@@ -26,6 +26,37 @@ func Inspect(path string) (Stats, error) {
 	return acc.stats(), err
 }
 
+// Summary is what Summarize tells of a file.
+type Summary struct {
+	Stats
+	DeadLetters     uint64 // of Dropped["refused"]: those that are kept
+	DeadLetterBytes uint64
+	FileBytes       int64 // on disk
+}
+
+// Summarize is Inspect, with what is beside the queue.
+func Summarize(path string) (Summary, error) {
+	stats, err := Inspect(path)
+	if err != nil {
+		return Summary{}, err
+	}
+	s := Summary{Stats: stats}
+	err = DeadLetters(path, func(l Letter) error {
+		s.DeadLetters++
+		s.DeadLetterBytes += uint64(len(l.Record))
+		return nil
+	})
+	if err != nil {
+		return Summary{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Summary{}, fmt.Errorf("open outbox: %w", err)
+	}
+	s.FileBytes = info.Size()
+	return s, nil
+}
+
 // Export calls fn for every stored record, oldest first, until fn gives an
 // error, which it returns. rec is valid only during the call. It never changes
 // the file; its errors are those of Inspect.
@@ -66,11 +97,19 @@ func exportBlock(first uint64, blob []byte, marks bitmap, fn func(uint64, []byte
 	return nil
 }
 
-func view(path string, fn func(*bolt.Tx) error) error {
+// exists: bbolt would make a file that is not there.
+func exists(path string) error {
 	if info, err := os.Stat(path); err != nil {
 		return fmt.Errorf("open outbox: %w", err)
 	} else if info.Size() == 0 {
 		return fmt.Errorf("open outbox %q: the file is empty: %w", path, errDamaged)
+	}
+	return nil
+}
+
+func view(path string, fn func(*bolt.Tx) error) error {
+	if err := exists(path); err != nil {
+		return err
 	}
 	db, err := openBolt(path, inspectWait, true)
 	if err != nil {
