@@ -134,10 +134,13 @@ func (c *Client) pahoOptions(ctx, life context.Context, s *session) (*paho.Clien
 		})
 	o.SetCustomOpenConnectionFn(func(_ *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 		conn, err := dial(ctx, c.broker, c.opts.TLS, c.opts.ConnectTimeout)
-		if err == nil {
-			context.AfterFunc(life, func() { _ = conn.Close() })
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		w := &wire{Conn: conn}
+		context.AfterFunc(life, func() { _ = w.Close() })
+		s.wire = w
+		return w, nil
 	})
 	return o, nil
 }

@@ -25,7 +25,8 @@ type session struct {
 	c        *Client
 	client   paho.Client
 	lost     chan error // paho's handler sends without waiting
-	inflight []flight   // oldest first
+	wire     *wire
+	inflight []flight // oldest first
 }
 
 type flight struct {
@@ -43,6 +44,7 @@ func (s *session) run(ctx, life context.Context) error {
 		return err
 	}
 	if err := s.loop(ctx, life); err != nil {
+		s.blame(ctx, err)
 		return err
 	}
 	s.release()
@@ -90,8 +92,9 @@ func lostError(err error) error { return fmt.Errorf("connection lost: %w", err) 
 
 // fill publishes batches until the window is full or the queue is empty.
 func (s *session) fill(life context.Context) error {
-	for len(s.inflight) < s.c.opts.MaxInFlight {
-		batch, ok := s.c.queue.Take(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+	records, bytes, window := s.c.poison.limits(s.c.opts.BatchRecords, s.c.opts.BatchBytes, s.c.opts.MaxInFlight)
+	for len(s.inflight) < window {
+		batch, ok := s.c.queue.Take(records, bytes)
 		if !ok {
 			return nil
 		}
@@ -134,6 +137,7 @@ func (s *session) acknowledge() error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	s.inflight = s.inflight[1:]
+	s.c.poison.acknowledged(f.batch.First())
 	if err := s.c.queue.Ack(f.batch); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
