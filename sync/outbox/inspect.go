@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -12,9 +13,13 @@ import (
 // the file does not let go of it.
 const inspectWait = 100 * time.Millisecond
 
+// ErrDamaged is what the functions that read a file without an Outbox say of
+// one that an Outbox would set aside.
+var ErrDamaged = errDamaged
+
 // Inspect reads a file's account. It never changes the file. The error is
-// ErrLocked while an agent has it, os.ErrNotExist when there is none, and says
-// so when the file is damaged.
+// ErrLocked while an agent has it, os.ErrNotExist when there is none, and
+// ErrDamaged.
 func Inspect(path string) (Stats, error) {
 	var acc account
 	err := view(path, func(tx *bolt.Tx) (err error) {
@@ -107,13 +112,21 @@ func exists(path string) error {
 	return nil
 }
 
+// asDamage says ErrDamaged also where bbolt has its own words for it.
+func asDamage(err error) error {
+	if isDamage(err) && !errors.Is(err, errDamaged) {
+		return fmt.Errorf("%w: %w", err, errDamaged)
+	}
+	return err
+}
+
 func view(path string, fn func(*bolt.Tx) error) error {
 	if err := exists(path); err != nil {
 		return err
 	}
 	db, err := openBolt(path, inspectWait, true)
 	if err != nil {
-		return err
+		return asDamage(err)
 	}
 	// The error of closing a file that was only read says nothing of use.
 	defer func() { _ = guard(db.Close) }()

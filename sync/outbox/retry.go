@@ -121,7 +121,7 @@ func edit(path string, fn func(*bolt.Tx) error) error {
 	}
 	db, err := openBolt(path, inspectWait, false)
 	if err != nil {
-		return err
+		return asDamage(err)
 	}
 	if err = checkFile(path, time.Duration(math.MaxInt64)); err == nil {
 		err = guard(func() error { return db.Update(fn) })
