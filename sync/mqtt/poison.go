@@ -130,8 +130,8 @@ func (s *session) blame(ctx context.Context, cause error) {
 		return // we are shutting down
 	}
 	s.reap()
-	if len(s.inflight) == 0 {
-		return
+	if len(s.inflight) == 0 || s.inflight[0].token == nil {
+		return // nothing was sent
 	}
 	p, f := &s.c.poison, s.inflight[0]
 	ended := s.wire.endedBy()
@@ -155,7 +155,7 @@ func (s *session) blame(ctx context.Context, cause error) {
 // reap acknowledges what the broker had acknowledged before it closed: the
 // oldest that is left is then the one that it did not take.
 func (s *session) reap() {
-	for len(s.inflight) > 0 {
+	for len(s.inflight) > 0 && s.inflight[0].token != nil {
 		select {
 		case <-s.inflight[0].token.Done():
 		default:

@@ -137,6 +137,28 @@ func TestByPeer(t *testing.T) {
 	}
 }
 
+// What was never sent cannot be what the broker closed on.
+func TestNoBlameForWhatWasNotSent(t *testing.T) {
+	o := newOutbox(t)
+	appendN(t, o, 0, 1)
+	c, err := New(Options{Broker: "tcp://127.0.0.1:1", Topics: topics}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		b, ok := o.Take(1, 1000)
+		if !ok {
+			t.Fatal("the record is gone")
+		}
+		s := &session{c: c, inflight: []flight{{batch: b}}, wire: &wire{ended: io.EOF}}
+		s.blame(t.Context(), io.EOF)
+		s.release()
+	}
+	if c.poison != (poison{}) {
+		t.Errorf("remembered %+v", c.poison)
+	}
+}
+
 // picky stands before a broker and ends the connection when it is sent the
 // marked text.
 type picky struct {

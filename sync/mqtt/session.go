@@ -31,7 +31,7 @@ type session struct {
 
 type flight struct {
 	batch    outbox.Batch
-	token    paho.Token
+	token    paho.Token // nil: never handed over
 	deadline time.Time
 }
 

@@ -211,7 +211,9 @@ func (s *salvager) writeLetters() error {
 	})
 	if err == nil {
 		s.saved.letters = uint64(len(s.letters))
-		s.saved.next = max(s.saved.next, s.letters[len(s.letters)-1].Seq+1)
+		for _, l := range s.letters {
+			s.saved.next = max(s.saved.next, l.Seq+1)
+		}
 	}
 	return err
 }

@@ -22,7 +22,10 @@ type Verified struct {
 func Verify(path string, finding func(string)) (Verified, error) {
 	var v Verified
 	release, err := share(path)
-	if err != nil {
+	if errors.Is(err, errDamaged) {
+		finding(err.Error())
+		return v, nil
+	} else if err != nil {
 		return v, err
 	}
 	defer release()
