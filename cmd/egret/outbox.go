@@ -13,6 +13,7 @@ import (
 	"github.com/egret-edge/egret/agent"
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sync/outbox"
+	"github.com/egret-edge/egret/sync/payload"
 )
 
 func newOutbox() *cobra.Command {
@@ -22,7 +23,7 @@ func newOutbox() *cobra.Command {
 		Args:  knownCommand,
 		RunE:  showHelp,
 	}
-	cmd.AddCommand(newOutboxStat(), newOutboxExport())
+	cmd.AddCommand(newOutboxStat(), newOutboxLs(), newOutboxExport(), newOutboxRetry(), newOutboxVerify())
 	return cmd
 }
 
@@ -42,9 +43,13 @@ func outboxPath(config, stateDir string) (string, error) {
 func outboxHint(err error) error {
 	switch {
 	case errors.Is(err, outbox.ErrLocked):
-		return fmt.Errorf("%w: its account is in the telemetry topic; to read the file, stop the agent first", err)
+		return fmt.Errorf("%w: its account is in the telemetry topic; to read or change the file, stop the agent first", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: has an agent ever run with this state_dir?", err)
+	case errors.Is(err, outbox.ErrNoLetter):
+		return fmt.Errorf("%w: egret outbox ls --dead shows their numbers", err)
+	case errors.Is(err, outbox.ErrDamaged):
+		return fmt.Errorf("%w: egret outbox verify tells more, egret outbox export --file prints what can be read, and the agent's next start saves it", err)
 	}
 	return err
 }
@@ -62,13 +67,18 @@ func newOutboxStat() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := outbox.Inspect(path)
+			s, err := outbox.Summarize(path)
 			if err != nil {
 				return outboxHint(err)
 			}
-			acc, w := agent.Account(s), cmd.OutOrStdout()
+			acc, w := agent.Account(s.Stats), cmd.OutOrStdout()
 			if asJSON {
-				return json.NewEncoder(w).Encode(acc)
+				return json.NewEncoder(w).Encode(struct {
+					payload.Account
+					DeadLetters     uint64 `json:"dead_letters"`
+					DeadLetterBytes uint64 `json:"dead_letter_bytes"`
+					FileBytes       int64  `json:"file_bytes"`
+				}{acc, s.DeadLetters, s.DeadLetterBytes, s.FileBytes})
 			}
 			fmt.Fprintf(w, "produced      %d\nacknowledged  %d\nstored        %d (%d bytes)\nsent again    %d\n", acc.Produced, acc.Acknowledged, acc.Stored, acc.StoredBytes, acc.Duplicated)
 			reasons := make([]string, 0, len(acc.Dropped))
@@ -79,34 +89,12 @@ func newOutboxStat() *cobra.Command {
 			for _, r := range reasons {
 				fmt.Fprintf(w, "dropped       %d (%s)\n", acc.Dropped[r], r)
 			}
+			fmt.Fprintf(w, "dead letters  %d (%d bytes)\nfile          %d bytes\n", s.DeadLetters, s.DeadLetterBytes, s.FileBytes)
 			return nil
 		}),
 	}
 	outboxFlags(cmd, &config, &stateDir)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func newOutboxExport() *cobra.Command {
-	var config, stateDir string
-	cmd := &cobra.Command{
-		Use:     "export",
-		Short:   "Print the waiting predictions, oldest first, one JSON object per line",
-		Example: "  egret outbox export --state-dir /var/lib/egret > waiting.jsonl",
-		Args:    cobra.NoArgs,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			path, err := outboxPath(config, stateDir)
-			if err != nil {
-				return err
-			}
-			w := cmd.OutOrStdout()
-			return outboxHint(outbox.Export(path, func(_ uint64, rec []byte) error {
-				_, err := fmt.Fprintf(w, "%s\n", rec)
-				return err
-			}))
-		}),
-	}
-	outboxFlags(cmd, &config, &stateDir)
 	return cmd
 }
 

@@ -6,7 +6,9 @@
 // resumption stay off: with them a publish may be reported as done that the
 // broker never acknowledged. A record leaves the queue on its PUBACK only, so
 // delivery is at least once. A backlog goes in the queue's order, and what is
-// new beside it; what was in flight when a connection broke may come again.
+// new beside it; what was in flight when a connection broke may come again. A
+// record on which the broker closes the connection time after time is refused
+// (see poison.go).
 //
 // It does not decide what is worth sending, nor where a queue is kept.
 package mqtt
@@ -31,6 +33,8 @@ type Queue interface {
 	TakeLive(maxRecords, maxBytes int) (outbox.Batch, bool)
 	Ack(outbox.Batch) error
 	Release(outbox.Batch)
+	// Refuse takes out what the broker will not have, for good.
+	Refuse(b outbox.Batch, reason string) error
 	Ready() <-chan struct{}
 }
 
@@ -48,6 +52,7 @@ type Client struct {
 	opts   Options
 	broker *url.URL
 	queue  Queue
+	poison poison // of Run's goroutine
 	// outgoing waits to be sent on the present connection.
 	outgoing chan Message
 

@@ -140,8 +140,10 @@ func (c *Client) pahoOptions(ctx, life context.Context, s *session) (*paho.Clien
 		if err != nil {
 			return nil, dialError{err}
 		}
-		context.AfterFunc(life, func() { _ = conn.Close() })
-		return conn, nil
+		w := &wire{Conn: conn}
+		context.AfterFunc(life, func() { _ = w.Close() })
+		s.wire = w
+		return w, nil
 	})
 	return o, nil
 }

@@ -25,7 +25,8 @@ type session struct {
 	c        *Client
 	client   paho.Client
 	lost     chan error // paho's handler sends without waiting
-	inflight []flight   // oldest first
+	wire     *wire
+	inflight []flight // oldest first
 	window   window
 	sent     sent
 	turned   chan Request // commands that there was no room for
@@ -33,7 +34,7 @@ type session struct {
 
 type flight struct {
 	batch    outbox.Batch
-	token    paho.Token
+	token    paho.Token // nil: never handed over
 	sent     time.Time
 	backlog  bool
 	deadline time.Time
@@ -54,6 +55,7 @@ func (s *session) run(ctx, life context.Context) error {
 		return err
 	}
 	if err := s.loop(ctx, life); err != nil {
+		s.blame(ctx, err)
 		return err
 	}
 	s.release()
@@ -124,12 +126,16 @@ func (s *session) cause(err error) error {
 // fill publishes batches until the windows are full or the queue is empty: what
 // is new first, and the backlog with what is left.
 func (s *session) fill(life context.Context) error {
-	for len(s.inflight) < s.c.opts.MaxInFlight {
-		backlog := false
-		batch, ok := s.c.queue.TakeLive(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+	records, bytes, window := s.c.poison.limits(s.c.opts.BatchRecords, s.c.opts.BatchBytes, s.c.opts.MaxInFlight)
+	for len(s.inflight) < window {
+		var batch outbox.Batch
+		ok, backlog := false, false
+		if !s.c.poison.isCareful() { // else in the order in which it came to that
+			batch, ok = s.c.queue.TakeLive(records, bytes)
+		}
 		if !ok && s.window.open() {
 			backlog = true
-			batch, ok = s.c.queue.Take(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+			batch, ok = s.c.queue.Take(records, bytes)
 		}
 		if !ok {
 			return nil
@@ -183,6 +189,7 @@ func (s *session) acknowledge() error {
 	if f.backlog {
 		s.window.acknowledged(f.sent, time.Now())
 	}
+	s.c.poison.acknowledged(f.batch.First())
 	if err := s.c.queue.Ack(f.batch); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}

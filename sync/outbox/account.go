@@ -14,6 +14,9 @@ const (
 	DroppedMemory = "memory"
 	// DroppedDamaged: the disk gave back something other than was written.
 	DroppedDamaged = "damaged"
+	// DroppedRefused: the broker would not take it; it is a dead letter, until
+	// that is removed as the oldest or put back into the queue.
+	DroppedRefused = "refused"
 )
 
 // Stats is the delivery account. At every moment
@@ -67,6 +70,17 @@ func (a account) stats() Stats {
 		Boot: a.Boot, Produced: a.Produced, Acknowledged: a.Acknowledged, Duplicated: a.Duplicated,
 		Stored: a.Stored, StoredBytes: a.StoredBytes, Dropped: cloneCounts(a.Dropped),
 	}
+}
+
+// count adds to Dropped.
+func (a *account) count(reason string, n uint64) {
+	if n == 0 {
+		return
+	}
+	if a.Dropped == nil {
+		a.Dropped = map[string]uint64{}
+	}
+	a.Dropped[reason] += n
 }
 
 func cloneCounts(m map[string]uint64) map[string]uint64 {

@@ -16,6 +16,7 @@ type plan struct {
 	emptied []*block          // blocks to delete that are
 	marked  map[uint64]bitmap // marks to write, copied
 	touched []*block
+	letters []Letter
 }
 
 type addition struct {
@@ -94,6 +95,7 @@ func (o *Outbox) plan() (plan, bool) {
 		}
 	}
 	clear(o.touched)
+	p.letters, o.letters = o.letters, nil
 	any := o.counted || len(p.added)+len(p.dead)+len(p.touched) > 0
 	o.counted = false
 	return p, any
@@ -147,7 +149,7 @@ func (p plan) write(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	return writeAccount(tx, p.acc)
+	return errors.Join(writeLetters(tx, p.letters), writeAccount(tx, p.acc))
 }
 
 // settle brings the memory in line with what the transaction did.
@@ -177,6 +179,7 @@ func (o *Outbox) settle(p plan, err error) {
 
 func (o *Outbox) undo(p plan) {
 	o.counted = true
+	o.letters = newestLetters(append(p.letters, o.letters...))
 	for _, blk := range p.touched {
 		o.touched[blk] = struct{}{}
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -12,9 +13,13 @@ import (
 // the file does not let go of it.
 const inspectWait = 100 * time.Millisecond
 
+// ErrDamaged is what the functions that read a file without an Outbox say of
+// one that an Outbox would set aside.
+var ErrDamaged = errDamaged
+
 // Inspect reads a file's account. It never changes the file. The error is
-// ErrLocked while an agent has it, os.ErrNotExist when there is none, and says
-// so when the file is damaged.
+// ErrLocked while an agent has it, os.ErrNotExist when there is none, and
+// ErrDamaged.
 func Inspect(path string) (Stats, error) {
 	var acc account
 	err := view(path, func(tx *bolt.Tx) (err error) {
@@ -24,6 +29,37 @@ func Inspect(path string) (Stats, error) {
 		return verify(tx, acc)
 	})
 	return acc.stats(), err
+}
+
+// Summary is what Summarize tells of a file.
+type Summary struct {
+	Stats
+	DeadLetters     uint64 // of Dropped["refused"]: those that are kept
+	DeadLetterBytes uint64
+	FileBytes       int64 // on disk
+}
+
+// Summarize is Inspect, with what is beside the queue.
+func Summarize(path string) (Summary, error) {
+	stats, err := Inspect(path)
+	if err != nil {
+		return Summary{}, err
+	}
+	s := Summary{Stats: stats}
+	err = DeadLetters(path, func(l Letter) error {
+		s.DeadLetters++
+		s.DeadLetterBytes += uint64(len(l.Record))
+		return nil
+	})
+	if err != nil {
+		return Summary{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Summary{}, fmt.Errorf("open outbox: %w", err)
+	}
+	s.FileBytes = info.Size()
+	return s, nil
 }
 
 // Export calls fn for every stored record, oldest first, until fn gives an
@@ -66,15 +102,31 @@ func exportBlock(first uint64, blob []byte, marks bitmap, fn func(uint64, []byte
 	return nil
 }
 
-func view(path string, fn func(*bolt.Tx) error) error {
+// exists: bbolt would make a file that is not there.
+func exists(path string) error {
 	if info, err := os.Stat(path); err != nil {
 		return fmt.Errorf("open outbox: %w", err)
 	} else if info.Size() == 0 {
 		return fmt.Errorf("open outbox %q: the file is empty: %w", path, errDamaged)
 	}
+	return nil
+}
+
+// asDamage says ErrDamaged also where bbolt has its own words for it.
+func asDamage(err error) error {
+	if isDamage(err) && !errors.Is(err, errDamaged) {
+		return fmt.Errorf("%w: %w", err, errDamaged)
+	}
+	return err
+}
+
+func view(path string, fn func(*bolt.Tx) error) error {
+	if err := exists(path); err != nil {
+		return err
+	}
 	db, err := openBolt(path, inspectWait, true)
 	if err != nil {
-		return err
+		return asDamage(err)
 	}
 	// The error of closing a file that was only read says nothing of use.
 	defer func() { _ = guard(db.Close) }()

@@ -68,6 +68,10 @@ func runModel(t *testing.T, seed uint64) {
 			if rng.IntN(3) == 0 {
 				o.Release(l.b)
 				giveBack(l)
+			} else if rng.IntN(8) == 0 {
+				if err := o.Refuse(l.b, "poison"); err != nil {
+					t.Fatal(err)
+				}
 			} else if err := o.Ack(l.b); err != nil {
 				t.Fatal(err)
 			}
@@ -97,8 +101,8 @@ func runModel(t *testing.T, seed uint64) {
 			t.Fatalf("at the end: %.20s, want %d", got, free[i])
 		}
 	}
-	if s := o.Stats(); s.Acknowledged != uint64(next) {
-		t.Errorf("acknowledged %d of %d", s.Acknowledged, next)
+	if s := o.Stats(); s.Acknowledged+s.Dropped[DroppedRefused] != uint64(next) {
+		t.Errorf("acknowledged %d and refused %d of %d", s.Acknowledged, s.Dropped[DroppedRefused], next)
 	}
 }
 

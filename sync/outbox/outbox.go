@@ -119,6 +119,7 @@ type Outbox struct {
 	wear     wear
 	broken   error // a read met a damaged tree: the next flush replaces the file
 	drops    dropLog
+	letters  []Letter // refused since the last flush
 }
 
 // Open opens or creates the file and counts a boot. The error is ErrLocked
@@ -300,7 +301,7 @@ func (o *Outbox) postpone(now time.Time) bool {
 func (o *Outbox) due(now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.touched) > 0 || len(o.dead) > 0 {
+	if len(o.touched) > 0 || len(o.dead) > 0 || len(o.letters) > 0 {
 		return true
 	}
 	o.held.trim()

@@ -31,7 +31,7 @@ type block struct {
 }
 
 // Batch is a set of leased records, oldest first. It is given back once, by
-// Ack or by Release; doing neither keeps the records until the next Open.
+// Ack, Release or Refuse; doing neither keeps the records until the next Open.
 type Batch struct{ recs []*record }
 
 // Len is the number of records.
@@ -44,6 +44,10 @@ func (b Batch) Bytes() (n int) {
 	}
 	return n
 }
+
+// First is the sequence number of the first record of a batch that is not
+// empty.
+func (b Batch) First() uint64 { return b.recs[0].seq }
 
 // Record is the i-th record. It is shared: do not write to it.
 func (b Batch) Record(i int) []byte { return b.recs[i].data }
