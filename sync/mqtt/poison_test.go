@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/egret-edge/egret/sync/outbox"
+	"github.com/egret-edge/egret/test/mosquitto"
 )
 
 // step is what happens to a message: how its connection ended, or "ack".
@@ -297,6 +298,25 @@ func TestPoisonEndsAsADeadLetter(t *testing.T) {
 		eventually(t, "the last delivered", func() bool { return sub.count() == n })
 		eventually(t, "and acknowledged", func() bool { return again.Stats().Acknowledged == n })
 	})
+}
+
+// TestBrokerWithALimit: Mosquitto closes on what is too large for it. Records
+// that fit arrive, in messages that fit; the one that does not is set aside.
+func TestBrokerWithALimit(t *testing.T) {
+	s := mosquitto.Start(t, mosquitto.Config{MaxPacket: 1000}) // which it forgets over WebSocket
+	o := newOutbox(t)
+	appendN(t, o, 0, 100)
+	if err := o.Append(fmt.Appendf(nil, `{"seq":100,"pad":"%s"}`, strings.Repeat("x", 2000))); err != nil {
+		t.Fatal(err)
+	}
+	appendN(t, o, 101, 100)
+	c := run(t, "tcp://"+s.Addr(), o, nil)
+	eventually(t, "all others acknowledged", func() bool { return o.Stats().Acknowledged == 200 })
+	eventually(t, "one refused", func() bool { return o.Stats().Dropped[outbox.DroppedRefused] == 1 })
+	c.stop()
+	if c.poison.bytes == 0 || c.poison.bytes > 2000 {
+		t.Errorf("messages have up to %d bytes", c.poison.bytes)
+	}
 }
 
 // TestCutLinkRefusesNothing: what ends connections at random costs no record.

@@ -39,6 +39,9 @@ type Config struct {
 	// Persistence keeps sessions and their queued messages over a Restart, so
 	// that a subscriber with a session of its own misses nothing.
 	Persistence bool
+	// MaxPacket is the size in bytes above which it closes the connection.
+	// Zero means no limit.
+	MaxPacket int
 }
 
 // Broker is a running Mosquitto. It ends with its test.
@@ -114,6 +117,10 @@ func (b *Broker) configure(cfg Config) {
 	conf := fmt.Sprintf("persistence false\nmax_queued_messages 0\nuser root\nlistener %s 127.0.0.1\n", port)
 	if cfg.Persistence {
 		conf = fmt.Sprintf("persistence true\npersistence_location %s/\nmax_queued_messages 0\nuser root\nlistener %s 127.0.0.1\n", b.dir, port)
+	}
+	if cfg.MaxPacket > 0 {
+		// It is not of a listener; before the first one it is of them all.
+		conf = fmt.Sprintf("max_packet_size %d\n", cfg.MaxPacket) + conf
 	}
 	if cfg.WebSocket {
 		// Without ipv4 it would listen on every address, and with WebSocket
