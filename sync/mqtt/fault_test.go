@@ -230,7 +230,7 @@ func TestFlappingBrokerIsBackedOffFrom(t *testing.T) {
 	if n, most := c.State().Attempts, 40+uint64(10*time.Since(began).Seconds()); n > most {
 		t.Errorf("%d attempts, want at most %d", n, most)
 	}
-	eventually(t, "said", func() bool { return strings.Contains(c.log.String(), "is another client using the same client id?") })
+	eventually(t, "said", func() bool { return strings.Contains(c.log.String(), "does another client use the same client id") })
 	l.misbehave(nil)
 	delivered(t, o, sub, 10)
 }

@@ -65,7 +65,7 @@ func (o *outage) short(lasted time.Duration, err error) {
 	}
 	o.shorts++
 	if o.shorts%takeoverAfter == 0 {
-		o.log.Warn("the broker keeps closing the connection soon after it is made: is another client using the same client id, or does the broker not take what is sent?",
+		o.log.Warn("the broker keeps closing the connection soon after it is made: does another client use the same client id, or does the broker not take what is sent?",
 			"broker", o.broker, "client_id", o.clientID, "times", o.shorts)
 	}
 }
