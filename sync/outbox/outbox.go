@@ -46,6 +46,14 @@ type Options struct {
 	// MaxBytes bounds the records' bytes in memory and on disk together; the
 	// oldest are dropped first. Zero means 256 MiB.
 	MaxBytes int64
+	// Thin, when not nil, is asked what to keep before the oldest are dropped.
+	// It gets consecutive records, oldest first, and gives for each whether it
+	// stays, and summaries of those that go, which take their place behind
+	// those that stay; there must not be more records than before. Hard means
+	// that these have been thinned before and that little more than summaries
+	// shall stay. It is called by Flush, with no lock that other methods need,
+	// and may keep nothing of recs.
+	Thin func(recs [][]byte, hard bool) (keep []bool, summaries [][]byte)
 	// MaxHeld bounds the bytes in memory while the disk takes nothing. Zero
 	// means 8 MiB; it is never more than MaxBytes.
 	MaxHeld int64
@@ -66,6 +74,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.FlushBytes = orDefault(o.FlushBytes, 256<<10)
 	o.MaxBytes = orDefault(o.MaxBytes, 256<<20)
 	o.MaxHeld = min(orDefault(o.MaxHeld, 8<<20), o.MaxBytes)
+	if o.Thin != nil { // what is held is thinned only once it is on disk
+		o.FlushBytes = int(min(int64(o.FlushBytes), max(o.MaxBytes/4, 1)))
+	}
 	o.MaxRecord = int(min(int64(orDefault(o.MaxRecord, 256<<10)), o.MaxBytes))
 	o.LockTimeout = orDefault(o.LockTimeout, time.Second)
 	if o.Logger == nil {
@@ -110,6 +121,7 @@ type Outbox struct {
 	dead     map[uint64]struct{} // not in memory, to be deleted
 	changes  uint64              // counts changes of the set of stored blocks
 	counted  bool                // acc differs from the file's
+	thinning thinning
 	failing  failure
 	broken   error // a read met a damaged tree: the next flush replaces the file
 	drops    dropLog
@@ -149,6 +161,7 @@ func (o *Outbox) start(db *bolt.DB, acc account) {
 	o.blocks = map[uint64]*block{}
 	o.touched = map[*block]struct{}{}
 	o.dead = map[uint64]struct{}{}
+	o.thinning.rewritten = map[*block][]*record{}
 }
 
 // Boot is how often the outbox of this path has been opened, this time
@@ -269,7 +282,7 @@ func (o *Outbox) backingOff() bool {
 func (o *Outbox) due(now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.touched) > 0 || len(o.dead) > 0 {
+	if len(o.touched) > 0 || len(o.dead) > 0 || len(o.thinning.rewritten) > 0 {
 		return true
 	}
 	o.held.trim()

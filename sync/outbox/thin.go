@@ -1,0 +1,275 @@
+package outbox
+
+import (
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Thinning makes room by leaving out what says little, in place of dropping
+// the oldest whole. It begins when MaxBytes is passed and goes on, a little
+// with each flush, until a fifth is free: a block is then rewritten once and
+// not at every flush.
+//
+// It goes over the stored blocks twice, oldest first: the first pass leaves
+// out repeats, the second all but summaries, where the first has been. What
+// came since the last time is left to the next one, and what came since the
+// time before is left to its second pass: so the newest stays whole, and there
+// is a middle of which the changes stay. When there is nothing left to thin
+// the oldest are dropped, as without it.
+const (
+	// thinBlocks is how many blocks one flush reads at most; beyond that the
+	// oldest are dropped.
+	thinBlocks = 64
+	// thinBytes of records are enough for one flush once the bound is kept:
+	// the work of some ten milliseconds.
+	thinBytes  = 1 << 20
+	thinPasses = 2
+)
+
+// thinning is what the Outbox keeps for it in memory.
+type thinning struct {
+	pass int // 0 when none is under way
+	// rewritten blocks are in memory until they are committed.
+	rewritten map[*block][]*record
+}
+
+// thinned is what it keeps in the account: how far each pass has come, and how
+// far it may go, as sequence numbers. A limit of 0 means that none is set yet.
+type thinned struct {
+	To    [thinPasses]uint64 `json:"to"`
+	Limit [thinPasses]uint64 `json:"limit"`
+}
+
+// run is consecutive blocks that are on disk only.
+type run struct {
+	blocks []stored
+	size   int    // of the live records
+	reads  int    // blocks looked at
+	next   uint64 // where to go on
+	end    bool   // the pass is over
+}
+
+// live is the records that are not done, oldest first.
+func (r *run) live() (recs [][]byte) {
+	for _, s := range r.blocks {
+		for i, rec := range s.recs {
+			if !s.marks.has(i) {
+				recs = append(recs, rec)
+			}
+		}
+	}
+	return recs
+}
+
+// thin does one flush's share and gives the bound that dropping has to keep:
+// MaxBytes, or four fifths of it when there is nothing left to thin. It is
+// called with mu held and lets go of it while it reads and thins.
+func (o *Outbox) thin() (bound int64, err error) {
+	low := o.opts.MaxBytes / 5 * 4
+	if o.thinning.pass == 0 && o.total() > o.opts.MaxBytes {
+		o.thinning.pass = 1
+	}
+	// Blocks that could not be committed yet are in memory: there must not be
+	// ever more of them.
+	reads, size := len(o.thinning.rewritten), 0
+	for o.thinning.pass > 0 && o.total() > low && reads < thinBlocks && (size < thinBytes || o.total() > o.opts.MaxBytes) {
+		r, err := o.readRun(thinBlocks - reads)
+		if err != nil {
+			return 0, err
+		}
+		reads += r.reads
+		size += r.size
+		o.thinRun(r)
+		o.acc.Thinned.To[o.thinning.pass-1] = r.next
+		o.counted = true
+		if r.end {
+			o.thinning.pass++
+		}
+		if o.thinning.pass > thinPasses {
+			o.endThinning()
+			return low, nil
+		}
+	}
+	if o.thinning.pass > 0 && o.total() <= low {
+		o.endThinning()
+	}
+	return o.opts.MaxBytes, nil
+}
+
+func (o *Outbox) endThinning() {
+	o.thinning.pass = 0
+	t := &o.acc.Thinned
+	t.Limit[1], t.Limit[0] = t.Limit[0], o.nextSeq
+	o.counted = true
+}
+
+// thinRange is where the pass goes on and where it ends.
+func (o *Outbox) thinRange() (from, limit uint64) {
+	t, i := &o.acc.Thinned, o.thinning.pass-1
+	limit = o.nextSeq
+	if i > 0 {
+		limit = t.To[i-1]
+	}
+	if t.Limit[i] > 0 {
+		limit = min(limit, t.Limit[i])
+	}
+	return max(t.To[i], o.loadedTo), limit
+}
+
+// readRun reads what one block may hold, from where the pass is. Blocks in
+// memory are in other hands and damaged ones are found when they are taken:
+// it ends before them, or steps over them at its start.
+func (o *Outbox) readRun(most int) (run, error) {
+	from, limit := o.thinRange()
+	r := run{next: from}
+	for r.reads < most && r.size < blockBytes {
+		db := o.db
+		o.mu.Unlock()
+		s, found, err := readBlock(db, r.next)
+		o.mu.Lock()
+		r.reads++
+		if err != nil {
+			return r, err
+		}
+		if !found || s.first >= limit {
+			r.end = true
+			return r, nil
+		}
+		usable := s.err == nil && o.onDiskOnly(s.first)
+		if len(r.blocks) > 0 && (!usable || r.size+s.liveBytes > blockBytes) {
+			return r, nil
+		}
+		r.next = s.first + uint64(max(s.count, 1))
+		if usable {
+			r.blocks = append(r.blocks, s)
+			r.size += s.liveBytes
+		}
+	}
+	return r, nil
+}
+
+func (o *Outbox) onDiskOnly(first uint64) bool {
+	_, dead := o.dead[first]
+	return !dead && o.blocks[first] == nil
+}
+
+// thinRun has Options.Thin look at a run. The run is left as it was when
+// somebody took of it meanwhile, and when less than a tenth would go: that is
+// not worth writing it again.
+func (o *Outbox) thinRun(r run) {
+	recs := r.live()
+	if len(recs) == 0 {
+		return
+	}
+	hard := o.thinning.pass == thinPasses
+	o.mu.Unlock()
+	keep, summary := o.opts.Thin(recs, hard)
+	o.mu.Lock()
+	if len(keep) != len(recs) || slices.ContainsFunc(r.blocks, func(s stored) bool { return !o.onDiskOnly(s.first) }) {
+		return
+	}
+	var out [][]byte
+	for i, rec := range recs {
+		if keep[i] {
+			out = append(out, rec)
+		}
+	}
+	lost := len(recs) - len(out)
+	for _, rec := range summary {
+		if len(rec) == 0 || len(rec) > o.opts.MaxRecord {
+			return
+		}
+	}
+	out = append(out, summary...)
+	size := 0
+	for _, rec := range out {
+		size += len(rec)
+	}
+	// No more records than before: they take the old ones' sequence numbers.
+	if len(out) > len(recs) || size > r.size-max(r.size/10, 1) {
+		return
+	}
+	o.unloaded -= min(o.unloaded, uint64(len(recs)))
+	o.acc.Stored = o.acc.Stored - uint64(len(recs)) + uint64(len(out))
+	o.acc.StoredBytes = o.acc.StoredBytes - min(o.acc.StoredBytes, uint64(r.size)) + uint64(size)
+	o.acc.Produced += uint64(len(summary))
+	o.acc.Dropped[DroppedThinned] += uint64(lost)
+	o.drops.add(DroppedThinned, uint64(lost))
+	o.counted = true
+	o.changes++
+	o.rewrite(r, out, size)
+}
+
+// rewrite puts one block in memory in place of a run's, under the first one's
+// number, to be written by the commit that follows.
+func (o *Outbox) rewrite(r run, out [][]byte, size int) {
+	for i, s := range r.blocks {
+		if i > 0 || len(out) == 0 {
+			o.dead[s.first] = struct{}{}
+		}
+	}
+	if len(out) == 0 {
+		return
+	}
+	blk := &block{first: r.blocks[0].first, count: len(out), left: len(out), done: newBitmap(len(out))}
+	buf := make([]byte, 0, size) // a copy, so that what was left out is freed
+	recs := make([]*record, len(out))
+	for i, rec := range out {
+		n := len(buf)
+		buf = append(buf, rec...)
+		recs[i] = &record{seq: blk.first + uint64(i), data: buf[n:len(buf):len(buf)], blk: blk, index: i}
+	}
+	o.blocks[blk.first] = blk
+	o.thinning.rewritten[blk] = recs
+	o.insertStored(recs)
+}
+
+// rewrites is the plan's share of it. An emptied block is only deleted.
+func (o *Outbox) rewrites() (list []addition) {
+	for blk, recs := range o.thinning.rewritten {
+		if blk.left > 0 {
+			list = append(list, addition{blk: blk, recs: recs})
+		}
+	}
+	return list
+}
+
+func writeRewritten(blocks, marks *bolt.Bucket, list []addition) error {
+	for _, a := range list {
+		if err := deleteBlock(blocks, a.blk.first); err != nil {
+			return err
+		}
+		if err := marks.Delete(seqKey(a.blk.first)); err != nil {
+			return err
+		}
+		if err := putBlock(blocks, a.blk.first, encodeBlock(a.recs)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleRewritten forgets the blocks that are written now, but for those of
+// which something is in flight or has left meanwhile.
+func (o *Outbox) settleRewritten(p plan) {
+	for _, blk := range p.emptied {
+		delete(o.thinning.rewritten, blk)
+	}
+	gone := map[*block]bool{}
+	for _, a := range p.rewritten {
+		delete(o.thinning.rewritten, a.blk)
+		_, touched := o.touched[a.blk]
+		if touched || slices.ContainsFunc(a.recs, func(r *record) bool { return r.state == leased }) {
+			continue
+		}
+		gone[a.blk] = true
+		delete(o.blocks, a.blk.first)
+		o.unloaded += uint64(a.blk.left)
+		o.loadedTo = min(o.loadedTo, a.blk.first)
+	}
+	if len(gone) > 0 {
+		o.stored.recs = slices.DeleteFunc(o.stored.recs, func(r *record) bool { return gone[r.blk] })
+		o.stored.rewind()
+	}
+}
