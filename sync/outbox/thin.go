@@ -21,8 +21,9 @@ const (
 	// thinBlocks is how many blocks one flush reads at most; beyond that the
 	// oldest are dropped.
 	thinBlocks = 64
-	// thinBytes of records are enough for one flush once the bound is kept:
-	// the work of some ten milliseconds.
+	// thinBytes of records are enough for one flush once the bound is kept,
+	// and four times as much with what is held before: reading the JSON of so
+	// much takes a tenth of a second on a slow processor.
 	thinBytes  = 1 << 20
 	thinPasses = 2
 )
@@ -73,7 +74,7 @@ func (o *Outbox) thin() (bound int64, err error) {
 	// Blocks that could not be committed yet are in memory: there must not be
 	// ever more of them.
 	reads, size := len(o.thinning.rewritten), 0
-	for o.thinning.pass > 0 && o.total() > low && reads < thinBlocks && (size < thinBytes || o.total() > o.opts.MaxBytes) {
+	for o.thinning.pass > 0 && o.total() > low && reads < thinBlocks && size < o.thinEnough() {
 		r, err := o.readRun(thinBlocks - reads)
 		if err != nil {
 			return 0, err
@@ -95,6 +96,13 @@ func (o *Outbox) thin() (bound int64, err error) {
 		o.endThinning()
 	}
 	return o.opts.MaxBytes, nil
+}
+
+func (o *Outbox) thinEnough() int {
+	if o.total() > o.opts.MaxBytes {
+		return 4 * (thinBytes + int(o.heldSize))
+	}
+	return thinBytes
 }
 
 func (o *Outbox) endThinning() {
