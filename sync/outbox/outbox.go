@@ -184,6 +184,7 @@ func (o *Outbox) Append(rec []byte) error {
 		return ErrClosed
 	}
 	o.held.push(o.arena.new(o.nextSeq, rec, time.Now()))
+	o.acc.Thinned.append(o.nextSeq, len(rec), o.opts.MaxBytes)
 	o.nextSeq++
 	o.heldN++
 	o.heldSize += int64(len(rec))

@@ -12,11 +12,11 @@ import (
 // not at every flush.
 //
 // It goes over the stored blocks twice, oldest first: the first pass leaves
-// out repeats, the second all but summaries, where the first has been. What
-// came since the last time is left to the next one, and what came since the
-// time before is left to its second pass: so the newest stays whole, and there
-// is a middle of which the changes stay. When there is nothing left to thin
-// the oldest are dropped, as without it.
+// out repeats, the second all but summaries, where the first has been. The
+// first stops short of the newest quarter of MaxBytes, the second of the newest
+// half as it was appended: so the newest stays whole, and there is a middle of
+// which the changes stay. When there is nothing left to thin the oldest are
+// dropped, as without it.
 const (
 	// thinBlocks is how many blocks one flush reads at most; beyond that the
 	// oldest are dropped.
@@ -26,6 +26,8 @@ const (
 	// much takes a tenth of a second on a slow processor.
 	thinBytes  = 1 << 20
 	thinPasses = 2
+	// thinMarks of them divide the newest half.
+	thinMarks = 4
 )
 
 // thinning is what the Outbox keeps for it in memory.
@@ -35,11 +37,24 @@ type thinning struct {
 	rewritten map[*block][]*record
 }
 
-// thinned is what it keeps in the account: how far each pass has come, and how
-// far it may go, as sequence numbers. A limit of 0 means that none is set yet.
+// thinned is what it keeps in the account.
 type thinned struct {
-	To    [thinPasses]uint64 `json:"to"`
-	Limit [thinPasses]uint64 `json:"limit"`
+	// To is how far each pass has come, as sequence numbers.
+	To [thinPasses]uint64 `json:"to"`
+	// Marks are the sequence numbers at each eighth of MaxBytes that was
+	// appended, the newest first, and Since the bytes since then. A mark of 0
+	// has not been set yet.
+	Marks [thinMarks]uint64 `json:"marks"`
+	Since uint64            `json:"since"`
+}
+
+// append counts a record that gets the next sequence number.
+func (t *thinned) append(seq uint64, size int, maxBytes int64) {
+	t.Since += uint64(size)
+	if t.Since >= uint64(maxBytes)/(2*thinMarks) {
+		copy(t.Marks[1:], t.Marks[:])
+		t.Marks[0], t.Since = seq, 0
+	}
 }
 
 // run is consecutive blocks that are on disk only.
@@ -88,12 +103,12 @@ func (o *Outbox) thin() (bound int64, err error) {
 			o.thinning.pass++
 		}
 		if o.thinning.pass > thinPasses {
-			o.endThinning()
+			o.thinning.pass = 0
 			return low, nil
 		}
 	}
-	if o.thinning.pass > 0 && o.total() <= low {
-		o.endThinning()
+	if o.total() <= low {
+		o.thinning.pass = 0
 	}
 	return o.opts.MaxBytes, nil
 }
@@ -105,13 +120,6 @@ func (o *Outbox) thinEnough() int {
 	return thinBytes
 }
 
-func (o *Outbox) endThinning() {
-	o.thinning.pass = 0
-	t := &o.acc.Thinned
-	t.Limit[1], t.Limit[0] = t.Limit[0], o.nextSeq
-	o.counted = true
-}
-
 // thinRange is where the pass goes on and where it ends.
 func (o *Outbox) thinRange() (from, limit uint64) {
 	t, i := &o.acc.Thinned, o.thinning.pass-1
@@ -119,8 +127,8 @@ func (o *Outbox) thinRange() (from, limit uint64) {
 	if i > 0 {
 		limit = t.To[i-1]
 	}
-	if t.Limit[i] > 0 {
-		limit = min(limit, t.Limit[i])
+	if mark := t.Marks[(i+1)*thinMarks/thinPasses-1]; mark > 0 {
+		limit = min(limit, mark)
 	}
 	return max(t.To[i], o.loadedTo), limit
 }
