@@ -41,7 +41,8 @@ type Options struct {
 	// FlushInterval is the longest that a record is only in memory. Zero
 	// means 5 s.
 	FlushInterval time.Duration
-	// FlushBytes flushes at once when this much is held. Zero means 256 KiB.
+	// FlushBytes flushes at once when this much is held. Zero means 256 KiB;
+	// with Thin it is never more than a quarter of MaxBytes.
 	FlushBytes int
 	// MaxBytes bounds the records' bytes in memory and on disk together; the
 	// oldest are dropped first. Zero means 256 MiB.
@@ -54,8 +55,9 @@ type Options struct {
 	// shall stay. It is called by Flush, with no lock that other methods need,
 	// and may keep nothing of recs.
 	Thin func(recs [][]byte, hard bool) (keep []bool, summaries [][]byte)
-	// MaxHeld bounds the bytes in memory while the disk takes nothing. Zero
-	// means 8 MiB; it is never more than MaxBytes.
+	// MaxHeld bounds the bytes in memory while the disk takes nothing; from
+	// three quarters of it on they are thinned, too. Zero means 8 MiB; it is
+	// never more than MaxBytes.
 	MaxHeld int64
 	// MaxRecord bounds one record. Zero means 256 KiB.
 	MaxRecord int
@@ -74,7 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.FlushBytes = orDefault(o.FlushBytes, 256<<10)
 	o.MaxBytes = orDefault(o.MaxBytes, 256<<20)
 	o.MaxHeld = min(orDefault(o.MaxHeld, 8<<20), o.MaxBytes)
-	if o.Thin != nil { // what is held is thinned only once it is on disk
+	if o.Thin != nil { // it looks at what is on disk, so the most must be there
 		o.FlushBytes = int(min(int64(o.FlushBytes), max(o.MaxBytes/4, 1)))
 	}
 	o.MaxRecord = int(min(int64(orDefault(o.MaxRecord, 256<<10)), o.MaxBytes))

@@ -13,10 +13,10 @@ import (
 //
 // It goes over the stored blocks twice, oldest first: the first pass leaves
 // out repeats, the second all but summaries, where the first has been. The
-// first stops short of the newest quarter of MaxBytes, the second of the newest
-// half as it was appended: so the newest stays whole, and there is a middle of
-// which the changes stay. When there is nothing left to thin the oldest are
-// dropped, as without it.
+// first stops short of the newest quarter of MaxBytes, as it was appended, the
+// second of the newest half, each to an eighth: so the newest stays whole, and
+// there is a middle of which the changes stay. When there is nothing left to
+// thin the oldest are dropped, as without it.
 const (
 	// thinBlocks is how many blocks one flush reads at most; beyond that the
 	// oldest are dropped.
@@ -32,7 +32,8 @@ const (
 
 // thinning is what the Outbox keeps for it in memory.
 type thinning struct {
-	pass int // 0 when none is under way
+	pass   int    // 0 when none is under way
+	heldTo uint64 // held records before this sequence number are thinned
 	// rewritten blocks are in memory until they are committed.
 	rewritten map[*block][]*record
 }
@@ -82,6 +83,7 @@ func (r *run) live() (recs [][]byte) {
 // MaxBytes, or four fifths of it when there is nothing left to thin. It is
 // called with mu held and lets go of it while it reads and thins.
 func (o *Outbox) thin() (bound int64, err error) {
+	o.thinHeld()
 	low := o.opts.MaxBytes / 5 * 4
 	if o.thinning.pass == 0 && o.total() > o.opts.MaxBytes {
 		o.thinning.pass = 1
@@ -170,51 +172,69 @@ func (o *Outbox) onDiskOnly(first uint64) bool {
 	return !dead && o.blocks[first] == nil
 }
 
-// thinRun has Options.Thin look at a run. The run is left as it was when
-// somebody took of it meanwhile, and when less than a tenth would go: that is
-// not worth writing it again.
+// thinRun has Options.Thin look at a run, which stays as it was when somebody
+// took of it meanwhile.
 func (o *Outbox) thinRun(r run) {
-	recs := r.live()
-	if len(recs) == 0 {
+	out := o.choose(r.live(), o.thinning.pass == thinPasses)
+	if !out.worth || slices.ContainsFunc(r.blocks, func(s stored) bool { return !o.onDiskOnly(s.first) }) {
 		return
 	}
-	hard := o.thinning.pass == thinPasses
-	o.mu.Unlock()
-	keep, summary := o.opts.Thin(recs, hard)
-	o.mu.Lock()
-	if len(keep) != len(recs) || slices.ContainsFunc(r.blocks, func(s stored) bool { return !o.onDiskOnly(s.first) }) {
-		return
-	}
-	var out [][]byte
-	for i, rec := range recs {
-		if keep[i] {
-			out = append(out, rec)
-		}
-	}
-	lost := len(recs) - len(out)
-	for _, rec := range summary {
-		if len(rec) == 0 || len(rec) > o.opts.MaxRecord {
-			return
-		}
-	}
-	out = append(out, summary...)
-	size := 0
-	for _, rec := range out {
-		size += len(rec)
-	}
-	// No more records than before: they take the old ones' sequence numbers.
-	if len(out) > len(recs) || size > r.size-max(r.size/10, 1) {
-		return
-	}
-	o.unloaded -= min(o.unloaded, uint64(len(recs)))
-	o.acc.Stored = o.acc.Stored - uint64(len(recs)) + uint64(len(out))
-	o.acc.StoredBytes = o.acc.StoredBytes - min(o.acc.StoredBytes, uint64(r.size)) + uint64(size)
-	o.acc.Produced += uint64(len(summary))
-	o.acc.Dropped[DroppedThinned] += uint64(lost)
-	o.drops.add(DroppedThinned, uint64(lost))
-	o.counted = true
+	o.unloaded -= min(o.unloaded, uint64(out.before))
+	o.acc.Stored = o.acc.Stored - uint64(out.before) + uint64(len(out.recs))
+	o.acc.StoredBytes = o.acc.StoredBytes - min(o.acc.StoredBytes, uint64(r.size)) + uint64(out.size)
+	o.countThinned(out)
 	o.changes++
-	o.rewrite(r, out, size)
+	o.rewrite(r, out.recs, out.size)
+}
+
+// choice is what Options.Thin made of some records.
+type choice struct {
+	recs      [][]byte // those that stay, then summaries
+	size      int      // of recs
+	before    int      // how many records there were
+	lost      int      // of them
+	summaries int
+	worth     bool // it may be done, and is worth the writing
+}
+
+// choose asks Options.Thin. It lets go of mu meanwhile. What frees less than a
+// tenth is not worth writing records again; there must be no more than before,
+// since they take the old ones' sequence numbers.
+func (o *Outbox) choose(recs [][]byte, hard bool) choice {
+	c := choice{before: len(recs)}
+	if len(recs) == 0 {
+		return c
+	}
+	o.mu.Unlock()
+	keep, summaries := o.opts.Thin(recs, hard)
+	o.mu.Lock()
+	if len(keep) != len(recs) {
+		return c
+	}
+	before := 0
+	for i, rec := range recs {
+		before += len(rec)
+		if keep[i] {
+			c.recs = append(c.recs, rec)
+		}
+	}
+	c.lost, c.summaries = len(recs)-len(c.recs), len(summaries)
+	c.recs = append(c.recs, summaries...)
+	for _, rec := range c.recs {
+		c.size += len(rec)
+		if len(rec) == 0 || len(rec) > o.opts.MaxRecord {
+			return c
+		}
+	}
+	c.worth = len(c.recs) <= len(recs) && c.size <= before-max(before/10, 1)
+	return c
+}
+
+func (o *Outbox) countThinned(c choice) {
+	o.acc.Produced += uint64(c.summaries)
+	o.acc.Dropped[DroppedThinned] += uint64(c.lost)
+	o.drops.add(DroppedThinned, uint64(c.lost))
+	o.counted = true
 }
 
 // rewrite puts one block in memory in place of a run's, under the first one's

@@ -201,6 +201,46 @@ func TestThinningWaitsForTheDisk(t *testing.T) {
 	}
 }
 
+// While the disk takes nothing, what is held is thinned before MaxHeld is
+// passed, and in order.
+func TestThinsWhatIsHeld(t *testing.T) {
+	o := open(t, tempPath(t), func(opts *Options) {
+		opts.MaxBytes, opts.MaxHeld, opts.Thin = 100_000*recBytes, 1000*recBytes, everyFourth
+	})
+	appendN(t, o, 0, 20)
+	inFlight, _ := o.Take(10, 1<<20)
+	o.failing.err = errors.New("no space left")
+	for i := range 15 {
+		appendN(t, o, 20+100*i, 100)
+		failCommit(t, o)
+		checkAccount(t, o)
+	}
+	if s := o.Stats(); s.Dropped[DroppedThinned] < 500 || s.Dropped[DroppedMemory] > 0 || s.Stored > 0 {
+		t.Errorf("account: %+v", s)
+	}
+	o.Release(inFlight)
+	flush(t, o)
+	seen, last := map[int]int{}, -1
+	for _, got := range drain(t, o) {
+		n := number([]byte(got))
+		if n < 0 {
+			for _, n := range summarized(t, []byte(got)) {
+				seen[n]++
+			}
+			continue
+		}
+		if seen[n]++; n <= last {
+			t.Fatalf("%d comes after %d", n, last)
+		}
+		last = n
+	}
+	for i := range 1520 {
+		if seen[i] != 1 {
+			t.Errorf("record %d is there %d times", i, seen[i])
+		}
+	}
+}
+
 func failCommit(t *testing.T, o *Outbox) {
 	t.Helper()
 	if err := o.makeRoom(); err != nil {
@@ -343,6 +383,9 @@ func runThinModel(t *testing.T, seed uint64) Stats {
 				t.Fatalf("above the bound: %+v", s)
 			}
 		case 10:
+			o.mu.Lock()
+			o.fail(errors.New("no space left")) // until a flush goes well
+			o.mu.Unlock()
 			failCommit(t, o)
 		case 11:
 			if rng.IntN(4) > 0 {
