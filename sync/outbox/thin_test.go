@@ -112,7 +112,7 @@ func TestThinningEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := open(t, tempPath(t), func(opts *Options) { opts.MaxBytes = 500 * recBytes; opts.Thin = thin })
-			const n = 15_000
+			const n = 12_000
 			for i := 0; i < n; i += 100 {
 				appendN(t, o, i, 100)
 				flush(t, o)
@@ -184,11 +184,11 @@ func TestThinningIsOneTransaction(t *testing.T) {
 func TestThinningWaitsForTheDisk(t *testing.T) {
 	o := open(t, tempPath(t), func(opts *Options) { opts.MaxBytes = 100_000 * recBytes; opts.Thin = everyFourth })
 	for i := range 2 * thinBlocks {
-		appendN(t, o, 800*i, 800) // nearly half a block's bytes
+		appendN(t, o, 200*i, 200)
 		flush(t, o)
 	}
 	for i := range 20 {
-		o.opts.MaxBytes = o.total() - 100_000 - int64(i)
+		o.opts.MaxBytes = o.total() - 30_000 - int64(i)
 		failCommit(t, o)
 		checkAccount(t, o)
 		if n := len(o.thinning.rewritten); n > thinBlocks {
@@ -308,7 +308,7 @@ func TestTakingWhileThinning(t *testing.T) {
 // and the account adds up after every step.
 func TestThinningAgainstAModel(t *testing.T) {
 	var thinned, full uint64
-	for seed := range uint64(10) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := runThinModel(t, seed)
 			thinned += s.Dropped[DroppedThinned]
