@@ -225,12 +225,16 @@ func (a *Agent) openOutbox() error {
 		return fmt.Errorf("make state folder: %w: set state_dir to a folder that this user may write", err)
 	}
 	o := a.cfg.Outbox
-	box, err := outbox.Open(outbox.Options{
+	opts := outbox.Options{
 		Path:          filepath.Join(a.cfg.StateDir, OutboxFile),
 		FlushInterval: time.Duration(o.FlushInterval), FlushBytes: int(o.FlushBytes), MaxBytes: int64(o.MaxBytes),
 		FlashBudget: int64(o.FlashBudget),
 		Logger:      a.log,
-	})
+	}
+	if o.OnFull == "thin" {
+		opts.Thin = thin
+	}
+	box, err := outbox.Open(opts)
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
 			return fmt.Errorf("%w: set state_dir to a folder that this user may write", err)

@@ -119,7 +119,8 @@ type Outbox struct {
 	FlushInterval Duration `yaml:"flush_interval" min:"50ms" max:"1h" doc:"what the broker has not acknowledged is on disk after this; a power cut loses at most this much"`
 	FlushBytes    Bytes    `yaml:"flush_bytes" min:"4KiB" max:"16MiB" doc:"write earlier when so much waits in memory"`
 	FlashBudget   PerDay   `yaml:"flash_budget" doc:"bytes a day that may be written to the flash, such as 50MB/day; 0: no limit. When it is used up, flush_interval stretches, and a power cut loses more"`
-	MaxBytes      Bytes    `yaml:"max_bytes" min:"64KiB" max:"1TiB" doc:"bound of the queue; the oldest go first, counted"`
+	MaxBytes      Bytes    `yaml:"max_bytes" min:"64KiB" max:"1TiB" doc:"bound of the queue, of the predictions before they are compressed"`
+	OnFull        string   `yaml:"on_full" enum:"drop_oldest,thin" doc:"when the bound is reached: drop_oldest, or thin the oldest: keep changes, rare labels and low scores, and a summary per minute of the rest"`
 }
 
 // MQTT is the broker's address and how to log in.
@@ -167,7 +168,7 @@ func Default() Config {
 		Inference: Inference{Delegate: DelegateList("auto"), ProbeTimeout: Duration(20 * time.Second)},
 		Governor:  Governor{Enabled: true, SlowAt: 75, Hysteresis: 5},
 		Rules:     Rules{Hold: Duration(2 * time.Second)},
-		Outbox:    Outbox{FlushInterval: Duration(5 * time.Second), FlushBytes: 256 << 10, MaxBytes: 256 << 20},
+		Outbox:    Outbox{FlushInterval: Duration(5 * time.Second), FlushBytes: 256 << 10, MaxBytes: 256 << 20, OnFull: "drop_oldest"},
 		MQTT: MQTT{
 			Enabled: true, EmbeddedListen: "127.0.0.1:1883", Broker: "tcp://127.0.0.1:1883",
 			KeepAlive: Duration(30 * time.Second), ConnectTimeout: Duration(10 * time.Second),

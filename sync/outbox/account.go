@@ -9,6 +9,8 @@ import (
 const (
 	// DroppedFull: MaxBytes was reached and this was the oldest.
 	DroppedFull = "full"
+	// DroppedThinned: MaxBytes was reached and Options.Thin left this one out.
+	DroppedThinned = "thinned"
 	// DroppedMemory: the disk took nothing, MaxHeld was reached and this was
 	// the oldest held record.
 	DroppedMemory = "memory"
@@ -63,6 +65,7 @@ type account struct {
 	Stored       uint64            `json:"stored"`
 	StoredBytes  uint64            `json:"stored_bytes"`
 	Dropped      map[string]uint64 `json:"dropped,omitempty"`
+	Thinned      thinned           `json:"thinned,omitzero"`
 }
 
 func (a account) stats() Stats {

@@ -25,7 +25,11 @@ func child(mode, path string) int {
 			return 1
 		}
 	}
-	o, err := Open(Options{Path: path, FlushInterval: time.Hour, MaxHeld: 2 << 20})
+	opts := Options{Path: path, FlushInterval: time.Hour, MaxHeld: 2 << 20}
+	if mode == "thin" {
+		thinned100(&opts)
+	}
+	o, err := Open(opts)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -128,6 +132,39 @@ func TestKilledProcessLosesNothingFlushed(t *testing.T) {
 		t.Errorf("%d were flushed: %+v", flushed, s)
 	}
 	wantSeqs(t, drain(t, o), 0, int(s.Stored))
+}
+
+// A process that is killed while it thins leaves a file that adds up.
+func TestKilledWhileThinning(t *testing.T) {
+	path := tempPath(t)
+	for round := range 5 {
+		cmd := childCommand(t, "thin", path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		flushed := 0
+		for sc := bufio.NewScanner(out); flushed < 2000+70*round && sc.Scan(); {
+			if _, err := fmt.Sscan(sc.Text(), &flushed); err != nil {
+				t.Fatalf("child said %q", sc.Text())
+			}
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed: that is its error
+		fsck(t, path)
+		s, err := Inspect(path)
+		if msg := unbalanced(s); err != nil || msg != "" {
+			t.Fatal(err, msg)
+		}
+		if s.Dropped[DroppedThinned] == 0 {
+			t.Errorf("nothing was thinned: %+v", s)
+		}
+	}
 }
 
 func TestFullDiskKeepsRecordsInMemory(t *testing.T) {

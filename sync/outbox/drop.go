@@ -43,13 +43,20 @@ func (o *Outbox) loseBlock(s stored, reason string) {
 	o.lose(uint64(s.live), uint64(s.liveBytes), reason)
 }
 
-// makeRoom drops the oldest records until MaxBytes is kept: whole blocks of
+// makeRoom thins, if it may, and drops the oldest records until MaxBytes is kept: whole blocks of
 // those that are only on disk, single records of those in memory. Leased
 // records stay, so the bound may be passed by what is in flight.
 func (o *Outbox) makeRoom() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.total() > o.opts.MaxBytes {
+	bound := o.opts.MaxBytes
+	if o.opts.Thin != nil {
+		var err error
+		if bound, err = o.thin(); err != nil {
+			return err
+		}
+	}
+	for o.total() > bound {
 		r := o.stored.oldestDroppable()
 		if o.unloaded > 0 && (r == nil || r.seq >= o.loadedTo) {
 			if err := o.dropBlock(); err != nil {
@@ -57,7 +64,7 @@ func (o *Outbox) makeRoom() error {
 			}
 			continue
 		}
-		if r == nil {
+		if r == nil && o.total() > o.opts.MaxBytes {
 			r = o.held.oldestDroppable()
 		}
 		if r == nil {
@@ -114,7 +121,7 @@ func (d *dropLog) take(now time.Time) (string, bool) {
 		return "", false
 	}
 	text := ""
-	for _, reason := range []string{DroppedFull, DroppedMemory, DroppedDamaged} {
+	for _, reason := range []string{DroppedFull, DroppedThinned, DroppedMemory, DroppedDamaged} {
 		if n := d.counts[reason]; n > 0 {
 			text += fmt.Sprintf("%s%d %s", sep(text), n, reason)
 		}

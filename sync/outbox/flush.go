@@ -17,6 +17,8 @@ type plan struct {
 	marked  map[uint64]bitmap // marks to write, copied
 	touched []*block
 	letters []Letter
+	// rewritten blocks replace those of the same number.
+	rewritten []addition
 }
 
 type addition struct {
@@ -83,6 +85,7 @@ func (o *Outbox) plan() (plan, bool) {
 	p.acc.StoredBytes += uint64(o.heldSize)
 	p.acc.NextSeq = o.nextSeq
 	p.added = o.pack()
+	p.rewritten = o.rewrites()
 	for first := range o.dead {
 		p.dead = append(p.dead, first)
 	}
@@ -96,7 +99,7 @@ func (o *Outbox) plan() (plan, bool) {
 	}
 	clear(o.touched)
 	p.letters, o.letters = o.letters, nil
-	any := o.counted || len(p.added)+len(p.dead)+len(p.touched) > 0
+	any := o.counted || len(p.added)+len(p.dead)+len(p.touched)+len(p.rewritten) > 0
 	o.counted = false
 	return p, any
 }
@@ -137,6 +140,9 @@ func (p plan) write(tx *bolt.Tx) error {
 			return err
 		}
 	}
+	if err := writeRewritten(blocks, marks, p.rewritten); err != nil {
+		return err
+	}
 	for first, m := range p.marked {
 		if err := marks.Put(seqKey(first), m); err != nil {
 			return err
@@ -167,6 +173,7 @@ func (o *Outbox) settle(p plan, err error) {
 	for _, blk := range p.emptied {
 		delete(o.blocks, blk.first)
 	}
+	o.settleRewritten(p)
 	for _, a := range p.added {
 		o.settleBlock(a)
 	}

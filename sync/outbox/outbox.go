@@ -41,7 +41,8 @@ type Options struct {
 	// FlushInterval is the longest that a record is only in memory. Zero
 	// means 5 s.
 	FlushInterval time.Duration
-	// FlushBytes flushes at once when this much is held. Zero means 256 KiB.
+	// FlushBytes flushes at once when this much is held. Zero means 256 KiB;
+	// with Thin it is never more than a quarter of MaxBytes.
 	FlushBytes int
 	// FlashBudget is how many bytes a day may be written; zero is no limit.
 	// When it is used up, flushes wait for longer than FlushInterval, and more
@@ -51,8 +52,17 @@ type Options struct {
 	// MaxBytes bounds the records' bytes in memory and on disk together; the
 	// oldest are dropped first. Zero means 256 MiB.
 	MaxBytes int64
-	// MaxHeld bounds the bytes in memory while the disk takes nothing. Zero
-	// means 8 MiB; it is never more than MaxBytes.
+	// Thin, when not nil, is asked what to keep before the oldest are dropped.
+	// It gets consecutive records, oldest first, and gives for each whether it
+	// stays, and summaries of those that go, which take their place behind
+	// those that stay; there must not be more records than before. Hard means
+	// that these have been thinned before and that little more than summaries
+	// shall stay. It is called by Flush, with no lock that other methods need,
+	// and may keep nothing of recs.
+	Thin func(recs [][]byte, hard bool) (keep []bool, summaries [][]byte)
+	// MaxHeld bounds the bytes in memory while the disk takes nothing; from
+	// three quarters of it on they are thinned, too. Zero means 8 MiB; it is
+	// never more than MaxBytes.
 	MaxHeld int64
 	// MaxRecord bounds one record. Zero means 256 KiB.
 	MaxRecord int
@@ -71,6 +81,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.FlushBytes = orDefault(o.FlushBytes, 256<<10)
 	o.MaxBytes = orDefault(o.MaxBytes, 256<<20)
 	o.MaxHeld = min(orDefault(o.MaxHeld, 8<<20), o.MaxBytes)
+	if o.Thin != nil { // it looks at what is on disk, so the most must be there
+		o.FlushBytes = int(min(int64(o.FlushBytes), max(o.MaxBytes/4, 1)))
+	}
 	o.MaxRecord = int(min(int64(orDefault(o.MaxRecord, 256<<10)), o.MaxBytes))
 	o.LockTimeout = orDefault(o.LockTimeout, time.Second)
 	if o.Logger == nil {
@@ -115,6 +128,7 @@ type Outbox struct {
 	dead     map[uint64]struct{} // not in memory, to be deleted
 	changes  uint64              // counts changes of the set of stored blocks
 	counted  bool                // acc differs from the file's
+	thinning thinning
 	failing  failure
 	wear     wear
 	broken   error // a read met a damaged tree: the next flush replaces the file
@@ -157,6 +171,7 @@ func (o *Outbox) start(db *bolt.DB, acc account) {
 	o.blocks = map[uint64]*block{}
 	o.touched = map[*block]struct{}{}
 	o.dead = map[uint64]struct{}{}
+	o.thinning.rewritten = map[*block][]*record{}
 }
 
 // Boot is how often the outbox of this path has been opened, this time
@@ -179,6 +194,7 @@ func (o *Outbox) Append(rec []byte) error {
 		return ErrClosed
 	}
 	o.held.push(o.arena.new(o.nextSeq, rec, time.Now()))
+	o.acc.Thinned.append(o.nextSeq, len(rec), o.opts.MaxBytes)
 	o.nextSeq++
 	o.heldN++
 	o.heldSize += int64(len(rec))
@@ -301,7 +317,7 @@ func (o *Outbox) postpone(now time.Time) bool {
 func (o *Outbox) due(now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.touched) > 0 || len(o.dead) > 0 || len(o.letters) > 0 {
+	if len(o.touched) > 0 || len(o.dead) > 0 || len(o.letters) > 0 || len(o.thinning.rewritten) > 0 {
 		return true
 	}
 	o.held.trim()

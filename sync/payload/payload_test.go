@@ -32,6 +32,10 @@ func examples() map[string]any {
 	none.Results = []Result{}
 	return map[string]any{
 		"classify": p, "detect": d, "nothing": none, "unsynced": early,
+		"summary": Summary{
+			Summary: true, ID: NewSummaryID("cam-7", 42, 1094, 1151), Device: "cam-7", Boot: 42, Camera: "front",
+			From: at, To: at.Add(59600 * time.Millisecond), Predictions: 58, Labels: map[string]int{"person": 58, "dog": 2},
+		},
 		"online": Status{State: Online, Device: "cam-7", Boot: 42, Version: "1.0.0", Since: &at},
 		"lost":   Status{State: Offline, Reason: "lost", Device: "cam-7", Boot: 42, Version: "1.0.0"},
 		"telemetry": Telemetry{
