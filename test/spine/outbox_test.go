@@ -97,7 +97,7 @@ func TestOutboxCommands(t *testing.T) {
 	out, _ = outboxCmd(t, dir, 0, "export", "--file", path, "--dead")
 	wantLines(t, "export --file --dead", out, 3, `{"id":"dev/1/1",`)
 	out, _ = outboxCmd(t, dir, 0, "stat")
-	wantLines(t, "stat", out, 6, "stored        397 ", "dropped       3 (refused)\ndead letters  3 (", "file          ")
+	wantLines(t, "stat", out, 7, "stored        397 ", "dropped       3 (refused)\ndead letters  3 (", "file          ")
 	out, _ = outboxCmd(t, dir, 0, "verify")
 	wantLines(t, "verify", out, 1, "no damage found", "397 records, 3 dead letters")
 
