@@ -275,6 +275,9 @@ type node struct {
 	ID, Type, Z, Name, Topic, Broker, Func string
 	Wires                                  [][]string
 	Env                                    []struct{ Name string }
+
+	ClientID                      string
+	CleanSession, AutoUnsubscribe bool
 }
 
 var (
@@ -314,6 +317,10 @@ func TestNodeRED(t *testing.T) {
 		}
 		if strings.HasPrefix(n.Type, "mqtt ") && byID[n.Broker].Type != "mqtt-broker" {
 			t.Errorf("%s %q has no broker", n.Type, n.Name)
+		}
+		// What comes while Node-RED is away is kept only by a session that stays.
+		if n.Type == "mqtt-broker" && (n.ClientID == "" || n.CleanSession || n.AutoUnsubscribe) {
+			t.Errorf("%q: client id %q, cleansession %v, autoUnsubscribe %v", n.Name, n.ClientID, n.CleanSession, n.AutoUnsubscribe)
 		}
 		if n.Type == "mqtt in" {
 			message(t, n.Topic)
