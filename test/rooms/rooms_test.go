@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"test/bench":        {"*"},
 	"test/bench/naive":  {},
 	"test/delegates":    {},
+	"test/integrations": {},
 	"test/mosquitto":    {},
 	"test/rig/frame":    {"sensors/pixel"},
 	"test/rig/uvcsim":   {},
