@@ -64,15 +64,21 @@ func check(logPath, imagePath string) error {
 	began := time.Now()
 	marks := 0
 	for i, e := range log {
+		if i%500 == 0 {
+			fmt.Printf("power cuts: at %d of %d\n", i, len(log))
+		}
 		m, isMark := readMark(e)
 		if isMark {
 			c.mark = m
 			marks++
 		}
-		c.add(e)
+		safe := c.add(e)
 		for k, loss := range losses {
-			if k > 0 && !isMark && len(c.pending) == 0 {
-				continue // nothing to lose: the disk is that of the first kind
+			switch {
+			case k == 0 && !safe && !isMark:
+				continue // as after the entry before
+			case k > 0 && len(c.pending) == 0:
+				continue // nothing to lose: as the first kind
 			}
 			rng := rand.New(rand.NewPCG(uint64(i), uint64(k)))
 			c.try(i, loss.name, loss.keep(rng))
@@ -91,7 +97,8 @@ func check(logPath, imagePath string) error {
 
 func (c *checker) mount() string { return filepath.Join(c.dir, "disk") }
 
-func (c *checker) add(e entry) {
+// add does an entry; safe tells whether it made anything certain.
+func (c *checker) add(e entry) (safe bool) {
 	if e.flags&flagFlush != 0 {
 		for _, p := range c.pending {
 			p.apply(c.image, nil)
@@ -104,6 +111,7 @@ func (c *checker) add(e entry) {
 	if e.sector*sectorSize < fsBytes && (len(e.data) > 0 || e.flags&flagDiscard != 0) {
 		c.pending = append(c.pending, e)
 	}
+	return e.flags&(flagFlush|flagFUA) != 0
 }
 
 // try opens one disk and says what is wrong with it.
