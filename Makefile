@@ -75,7 +75,8 @@ lint: deps ## gofmt, go vet, staticcheck, shellcheck (if there), the units
 vuln: ## look for known vulnerabilities (asks the Go vulnerability database)
 	$(GO) tool govulncheck ./...
 
-bench: build ## measure against a C program and a naive loop; MODELS=dir adds bundles
+bench: build ## measure against a C program, a naive loop and bare paho; MODELS=dir adds bundles
+	@DEPS_TEST=1 build/deps.sh
 	@mkdir -p bin bench
 	$(or $(CC),cc) $(CGO_CFLAGS) -o bin/bench-raw test/bench/raw/raw.c -L$(TFLITE_LIB) -ltensorflowlite_c -ldl -Wl,-rpath,$(TFLITE_LIB)
 	$(GO) build -o bin/bench-naive ./test/bench/naive

@@ -63,10 +63,12 @@ type Agent struct {
 	client  atomic.Pointer[mqtt.Client] // nil while MQTT is off; any goroutine
 	current atomic.Pointer[snapshot]    // what runs; any goroutine
 
+	commander *commander
+
 	streak streak
 	stuck  bool // it ends because a model hangs
 
-	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask *task
+	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask, commandTask *task
 }
 
 // Bounds of the parts' ends. With the pipeline's they add up to less than the
@@ -123,6 +125,7 @@ func (a *Agent) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.commander = a.newCommander()
 	client, err := a.newClient(a.cfg)
 	if err == nil && a.cfg.MQTT.Embedded {
 		a.broker, err = listen(a.cfg.MQTT.EmbeddedListen, a.log)
@@ -139,6 +142,7 @@ func (a *Agent) start(ctx context.Context) error {
 	a.applyPlan(pl)
 	a.startTelemetry()
 	a.startGovernor()
+	a.commandTask = a.tasks.start("commands", otherBound, a.commander.run)
 	a.streakTask = a.tasks.start("streak of starts", otherBound, a.streak.run)
 	a.watchdogTask = a.tasks.start("watchdog", otherBound, newWatchdog(a.notify, a.view, a.log).run)
 	a.announce("started")
@@ -190,6 +194,7 @@ func (a *Agent) loop(ctx context.Context) error {
 func (a *Agent) shutdown() {
 	a.notify.stopping()
 	a.tasks.end(a.watchdogTask)
+	a.tasks.end(a.commandTask)
 	a.tasks.end(a.telemetryTask)
 	a.tasks.end(a.governorTask)
 	if a.pipeline != nil {
@@ -223,7 +228,8 @@ func (a *Agent) openOutbox() error {
 	box, err := outbox.Open(outbox.Options{
 		Path:          filepath.Join(a.cfg.StateDir, OutboxFile),
 		FlushInterval: time.Duration(o.FlushInterval), FlushBytes: int(o.FlushBytes), MaxBytes: int64(o.MaxBytes),
-		Logger: a.log,
+		FlashBudget: int64(o.FlashBudget),
+		Logger:      a.log,
 	})
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
@@ -285,7 +291,16 @@ func Account(s outbox.Stats) payload.Account {
 	return payload.Account{
 		Produced: s.Produced, Acknowledged: s.Acknowledged,
 		Held: s.Held, Stored: s.Stored, StoredBytes: s.StoredBytes,
-		Dropped: s.Dropped,
+		Dropped: s.Dropped, Duplicated: s.Duplicated,
+	}
+}
+
+// flash is what the outbox writes.
+func (a *Agent) flash() payload.FlashTelemetry {
+	s := a.box.Stats()
+	return payload.FlashTelemetry{
+		Written: s.Written, PerPrediction: s.WrittenPerRecord, PerDay: s.WrittenPerDay,
+		Budget: int64(a.cfg.Outbox.FlashBudget), Postponed: s.Postponed,
 	}
 }
 

@@ -23,6 +23,7 @@ type camera struct {
 	worker    atomic.Pointer[worker]
 	pace      pace
 	gate      gate
+	shutter   shutter
 	predicted atomic.Uint64
 	waited    atomic.Int64  // µs in all, from capture to the decoder, of the predicted frames
 	dropped   atomic.Uint64 // replaced by a fresher frame because the model was busy
@@ -41,6 +42,7 @@ type camera struct {
 // emit is the callback of the camera's source: it copies the borrowed frame
 // and wakes the worker.
 func (c *camera) emit(f *sensors.Frame) {
+	c.shutter.offer(f)
 	if !c.pace.admit(f.Time) {
 		return
 	}
@@ -90,7 +92,7 @@ func (p *pace) admit(t time.Time) bool {
 	if interval == 0 {
 		return true
 	}
-	if p.next.Sub(t) > 2*interval { // the limit was raised, or the clock set back
+	if p.next.Sub(t) > 2*interval { // the limit was raised
 		p.next = t
 	}
 	if t.Before(p.next.Add(-interval / 4)) {

@@ -258,15 +258,19 @@ func (p *pipeline) apply(pl *plan) {
 }
 
 // run supervises the camera's source. A source that came to its end leaves
-// the camera standing, so that its last state stays visible.
+// the camera standing, so that its last state stays visible and it can be
+// restarted.
 func (c *camera) run(ctx context.Context) error {
-	err := c.sup.Run(ctx, c.emit)
-	if errors.Is(err, sensors.ErrEnd) {
+	for {
+		err := c.sup.Run(ctx, c.emit)
+		if !errors.Is(err, sensors.ErrEnd) {
+			return err
+		}
 		c.log.Info("source ended")
-		<-ctx.Done()
-		return nil
+		if !c.sup.Restarted(ctx) {
+			return nil
+		}
 	}
-	return err
 }
 
 // stop ends capture first, then inference.

@@ -110,6 +110,12 @@ func (a *Agent) newClient(cfg configs.Config) (*mqtt.Client, error) {
 		return nil, err
 	}
 	o.Boot, o.Version, o.Logger = a.box.Boot(), a.opts.Version, a.log
+	d := a.newDiscovery(cfg)
+	o.Announce, o.Announced = d.messages, d.acknowledged
+	if cfg.MQTT.Commands {
+		o.Inbox = a.commander.inbox
+	}
+	o.Rewrite = newCorrector(a.clock.state).rewrite
 	return mqtt.New(o, a.box)
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sync/mqtt"
@@ -28,7 +29,8 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	if field := needsRestart(a.cfg, cfg); field != "" {
 		return fmt.Errorf("%s: %s changed, which takes a restart: run systemctl restart egret", a.opts.ConfigPath, field)
 	}
-	newClient := a.cfg.MQTT != cfg.MQTT
+	// Home Assistant is told anew when a connection begins.
+	newClient := a.cfg.MQTT != cfg.MQTT || !reflect.DeepEqual(a.homeAssistant(a.cfg), a.homeAssistant(cfg))
 	var client *mqtt.Client
 	if newClient {
 		if client, err = a.newClient(cfg); err != nil {

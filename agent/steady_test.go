@@ -8,6 +8,7 @@ import (
 
 	"github.com/egret-edge/egret/sensors"
 	"github.com/egret-edge/egret/sensors/pixel"
+	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/test/smallmodel"
 	"github.com/egret-edge/egret/tflite"
 )
@@ -39,11 +40,18 @@ func cameraFrame(t testing.TB, class int) sensors.Frame {
 // outbox, on the real decoder, the real library and the real outbox. (The
 // outbox takes new memory once for about a hundred records that it holds.)
 func TestSteadyPathAllocatesNothing(t *testing.T) {
+	for _, clock := range []payload.Clock{payload.ClockSynced, payload.ClockUnsynced} {
+		t.Run(string(clock), func(t *testing.T) { steady(t, clock) })
+	}
+}
+
+func steady(t *testing.T, clock payload.Clock) {
 	h, err := NewHarness(smallBundle(t, smallOptions), tflite.Options{}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
+	h.worker.clock = func() payload.Clock { return clock } // before the first frame
 	frames := []sensors.Frame{cameraFrame(t, 0), cameraFrame(t, 1)}
 	i := 0
 	next := func() { h.Serial(frames[i%2]); i++ }

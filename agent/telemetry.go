@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/egret-edge/egret/sync/payload"
@@ -38,7 +37,8 @@ func (t *telemeter) next(now time.Time) payload.Telemetry {
 		Cameras: map[string]payload.CameraTelemetry{},
 		Models:  map[string]payload.ModelTelemetry{},
 		Account: t.agent.account(),
-		Host:    t.host(),
+		Flash:   t.agent.flash(),
+		Host:    t.host(), Commands: t.agent.commander.telemetry(),
 	}
 	elapsed := now.Sub(t.last).Seconds()
 	counts := make(map[string]uint64, len(view.cameras))
@@ -145,21 +145,4 @@ func percentile(sorted []time.Duration, q float64) float64 {
 		return 0
 	}
 	return float64(sorted[int(q*float64(len(sorted)-1)+0.5)].Nanoseconds()) / 1e3
-}
-
-// clockState caches whether the kernel's clock is synchronised, which costs a
-// system call, for a second. Its zero value is ready; any goroutine may use it.
-type clockState struct {
-	mu   sync.Mutex
-	at   time.Time
-	last payload.Clock
-}
-
-func (c *clockState) state() payload.Clock {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); c.at.IsZero() || now.Sub(c.at) >= time.Second {
-		c.at, c.last = now, ClockNow()
-	}
-	return c.last
 }

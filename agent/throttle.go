@@ -11,7 +11,8 @@ type throttle struct {
 	// duty is the share in percent; 0 and 100 are full speed. Any goroutine
 	// may set it.
 	duty atomic.Int32
-	// The frame before: how long it took and when it ended.
+	// The frame before: how long it took and when it ended, on the monotonic
+	// clock.
 	took, ended atomic.Int64
 }
 
@@ -24,7 +25,7 @@ func (t *throttle) slowed() bool {
 // worked notes a frame that was just done.
 func (t *throttle) worked(d time.Duration) {
 	t.took.Store(int64(d))
-	t.ended.Store(time.Now().UnixNano())
+	t.ended.Store(int64(monotonic(time.Now())))
 }
 
 // rest waits until the next frame may be begun. Slowed down, nothing is decoded
@@ -40,12 +41,12 @@ func (t *throttle) rest(ctx context.Context, free chan *job) bool {
 	case <-ctx.Done():
 		return false
 	}
-	duty := int64(t.duty.Load())
-	if duty <= 0 {
+	duty, took := int64(t.duty.Load()), t.took.Load()
+	if duty <= 0 || took == 0 {
 		return true
 	}
-	pause := t.took.Load() * (100 - duty) / duty
-	timer := time.NewTimer(time.Until(time.Unix(0, t.ended.Load()+pause)))
+	pause := took * (100 - duty) / duty
+	timer := time.NewTimer(time.Duration(t.ended.Load()+pause) - monotonic(time.Now()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -78,9 +78,10 @@ func (m *TuningMemory) store(key string, c Choice) error {
 	t := m.read()
 	t.Choices[key] = tuningEntry{Choice: c, Used: time.Now().UTC()}
 	for len(t.Choices) > maxTuningChoices {
-		oldest := key
+		oldest := ""
 		for k, e := range t.Choices {
-			if e.Used.Before(t.Choices[oldest].Used) {
+			// Never the new one: the clock may have been set back since the others.
+			if k != key && (oldest == "" || e.Used.Before(t.Choices[oldest].Used)) {
 				oldest = k
 			}
 		}

@@ -100,7 +100,7 @@ func (d *watchdog) run(ctx context.Context) error {
 func (s snapshot) stuck(now time.Time, limit time.Duration) error {
 	for _, w := range s.workers {
 		if since := w.busySince.Load(); since != 0 {
-			if d := now.Sub(time.Unix(0, since)); d > limit {
+			if d := monotonic(now) - time.Duration(since); d > limit {
 				return fmt.Errorf("model %s has worked on one frame for %v", w.name, d.Round(time.Second))
 			}
 		}

@@ -42,7 +42,7 @@ type worker struct {
 	ready chan *job     // decoded frames
 	// cameras is replaced as a whole when the configuration is reloaded.
 	cameras atomic.Pointer[[]*camera]
-	// busySince is when the frame in hand was begun, in Unix nanoseconds; 0
+	// busySince is when the frame in hand was begun, on the monotonic clock; 0
 	// when there is none. The watchdog reads it.
 	busySince atomic.Int64
 	invokes   durations
@@ -224,7 +224,7 @@ func (w *worker) tryAgain(ctx context.Context, to chan<- predictor) {
 // infer takes a decoded frame to a recorded prediction.
 func (w *worker) infer(j *job) error {
 	start := time.Now()
-	w.busySince.Store(start.UnixNano())
+	w.busySince.Store(int64(monotonic(start)))
 	defer w.busySince.Store(0)
 	c := j.camera
 	err := w.model.Predict(j.tensor, &w.out)
@@ -243,12 +243,13 @@ func (w *worker) infer(j *job) error {
 }
 
 func (w *worker) record(j *job) error {
+	clock := w.clock()
 	end := time.Now()
 	w.invokes.add(w.out.InvokeTime)
 	w.out.Frame(j.view)
 	p := w.pred.fill(w.info.Load(), w.out.Results)
 	p.Camera, p.File = j.camera.name, j.file
-	p.Time, p.Clock = stamp(j.captured), w.clock()
+	date(p, clock, j.captured, end)
 	p.Latency = payload.Latency{
 		Wait:   max(0, j.start.Sub(j.captured).Microseconds()),
 		Decode: j.decoded.Sub(j.start).Microseconds(),

@@ -195,7 +195,7 @@ func TestStuck(t *testing.T) {
 			w, _ := testWorker(&fakeModel{})
 			c := testCamera("cam", w)
 			if tt.busy > 0 {
-				w.busySince.Store(now.Add(-tt.busy).UnixNano())
+				w.busySince.Store(int64(monotonic(now.Add(-tt.busy))))
 			}
 			if tt.waiting > 0 {
 				f := rgbFrame()
@@ -243,7 +243,7 @@ func TestStuckWithoutSystemd(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- d.run(t.Context()) }()
 		time.Sleep(time.Hour)
-		w.busySince.Store(time.Now().UnixNano())
+		w.busySince.Store(int64(monotonic(time.Now())))
 		start := time.Now()
 		err := <-done
 		if !errors.Is(err, errStuck) || !strings.Contains(err.Error(), "has worked on one frame") {

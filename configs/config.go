@@ -118,6 +118,7 @@ func set[T any](to, from *T) {
 type Outbox struct {
 	FlushInterval Duration `yaml:"flush_interval" min:"50ms" max:"1h" doc:"what the broker has not acknowledged is on disk after this; a power cut loses at most this much"`
 	FlushBytes    Bytes    `yaml:"flush_bytes" min:"4KiB" max:"16MiB" doc:"write earlier when so much waits in memory"`
+	FlashBudget   PerDay   `yaml:"flash_budget" doc:"bytes a day that may be written to the flash, such as 50MB/day; 0: no limit. When it is used up, flush_interval stretches, and a power cut loses more"`
 	MaxBytes      Bytes    `yaml:"max_bytes" min:"64KiB" max:"1TiB" doc:"bound of the queue; the oldest go first, counted"`
 }
 
@@ -134,6 +135,16 @@ type MQTT struct {
 	TLS                TLS      `yaml:"tls" doc:"for the encrypted schemes"`
 	KeepAlive          Duration `yaml:"keep_alive" min:"5s" max:"18h" doc:"interval of MQTT's pings"`
 	ConnectTimeout     Duration `yaml:"connect_timeout" min:"1s" max:"5m" doc:"bound of one attempt to connect"`
+	// Commands are off until they are asked for: whoever may publish at the
+	// broker could otherwise take pictures.
+	Commands      bool          `yaml:"commands" doc:"take commands: snapshot, restart-camera, set, diagnose"`
+	HomeAssistant HomeAssistant `yaml:"homeassistant" doc:"Home Assistant's device discovery"`
+}
+
+// HomeAssistant is whether and where the device is described.
+type HomeAssistant struct {
+	Enabled bool   `yaml:"enabled" doc:"describe the device to Home Assistant"`
+	Prefix  string `yaml:"prefix" doc:"discovery prefix, as set in Home Assistant"`
 }
 
 // TLS names PEM files.
@@ -160,6 +171,7 @@ func Default() Config {
 		MQTT: MQTT{
 			Enabled: true, EmbeddedListen: "127.0.0.1:1883", Broker: "tcp://127.0.0.1:1883",
 			KeepAlive: Duration(30 * time.Second), ConnectTimeout: Duration(10 * time.Second),
+			HomeAssistant: HomeAssistant{Prefix: "homeassistant"},
 		},
 		Telemetry: Telemetry{Interval: Duration(30 * time.Second)},
 	}

@@ -41,6 +41,9 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, field string) {
 	case *Bytes:
 		scalar(d, n, field, "a size such as 256KiB", p, ParseBytes)
 		return
+	case *PerDay:
+		scalar(d, n, field, "bytes a day such as 50MB/day", p, ParsePerDay)
+		return
 	case *Threads:
 		scalar(d, n, field, "a number of threads or auto", p, ParseThreads)
 		return

@@ -46,6 +46,9 @@ func (d Duration) MarshalYAML() (any, error) { return d.String(), nil }
 // MarshalYAML writes the size as a file has it.
 func (b Bytes) MarshalYAML() (any, error) { return b.String(), nil }
 
+// MarshalYAML writes the rate as a file has it.
+func (p PerDay) MarshalYAML() (any, error) { return p.String(), nil }
+
 // MarshalYAML writes the score, or nothing.
 func (s Score) MarshalYAML() (any, error) { return s.Value, nil }
 

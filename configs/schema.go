@@ -35,6 +35,8 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) map[string]any {
 		s["type"], s["pattern"] = "string", `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	case t == reflect.TypeFor[Bytes]():
 		s["type"], s["pattern"] = []string{"string", "integer"}, `^[0-9]+ ?([KMGT]i?B|kB|B)?$`
+	case t == reflect.TypeFor[PerDay]():
+		s["type"], s["pattern"] = []string{"string", "integer"}, `^(0|[0-9]+ ?([KMGT]i?B|kB|B)?/day)$`
 	case t == reflect.TypeFor[Score]():
 		s["type"], s["minimum"], s["maximum"] = "number", 0, 1
 	case t == reflect.TypeFor[Threads]():

@@ -230,6 +230,15 @@ func (v *validator) mqtt(m MQTT) {
 	if m.Embedded && !m.Enabled {
 		v.fail("mqtt.embedded", "", "needs mqtt.enabled")
 	}
+	if m.Commands && !m.Enabled {
+		v.fail("mqtt.commands", "", "needs mqtt.enabled")
+	}
+	if m.HomeAssistant.Enabled && !m.Enabled {
+		v.fail("mqtt.homeassistant.enabled", "", "needs mqtt.enabled")
+	}
+	if !isTopic(m.HomeAssistant.Prefix) {
+		v.fail("mqtt.homeassistant.prefix", "homeassistant is what Home Assistant itself begins with", "%q is not the beginning of a topic", m.HomeAssistant.Prefix)
+	}
 	if err := checkLoopback(m.EmbeddedListen); m.Embedded && err != nil {
 		v.fail("mqtt.embedded_listen", "the embedded broker has no passwords; for others, run a broker of your own", "%v", err)
 	}
@@ -245,6 +254,13 @@ func (v *validator) mqtt(m MQTT) {
 	if (m.TLS.CertFile == "") != (m.TLS.KeyFile == "") {
 		v.fail("mqtt.tls", "", "has one of cert_file and key_file: give both or none")
 	}
+}
+
+// isTopic: names with single slashes between them that can be published to.
+// Names that begin with $ belong to the broker (MQTT 3.1.1, 4.7).
+func isTopic(s string) bool {
+	return s != "" && len(s) <= 256 && s[0] != '$' && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '+' || r == '#' }) &&
+		!slices.Contains(strings.Split(s, "/"), "")
 }
 
 func (v *validator) broker(broker string) {

@@ -52,6 +52,35 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
+// PerDay is a number of bytes a day, written as 50MB/day; 0 is no limit.
+type PerDay int64
+
+// leastPerDay is about one commit an hour.
+const leastPerDay = 512 << 10
+
+func (p PerDay) String() string {
+	if p == 0 {
+		return "0"
+	}
+	return Bytes(p).String() + "/day"
+}
+
+// ParsePerDay reads bytes a day.
+func ParsePerDay(s string) (PerDay, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	size, ok := strings.CutSuffix(s, "/day")
+	if !ok {
+		return 0, fmt.Errorf("%q is not a number of bytes a day such as 50MB/day, or 0", s)
+	}
+	n, err := ParseBytes(strings.TrimSpace(size))
+	if err == nil && n < leastPerDay {
+		err = fmt.Errorf("%q is too little: give at least 512KiB/day, or 0 for no limit", s)
+	}
+	return PerDay(n), err
+}
+
 // ParseBytes reads a size.
 func ParseBytes(s string) (Bytes, error) {
 	number, size := s, int64(1)

@@ -47,6 +47,7 @@ type Supervisor struct {
 	Logger *slog.Logger
 
 	mu       sync.Mutex // guards all following fields
+	restart  chan struct{}
 	stats    Stats
 	failures int
 	logged   time.Time
@@ -69,6 +70,38 @@ type errHung struct{ source string }
 
 func (e errHung) Error() string {
 	return fmt.Sprintf("%s did not stop within %v", e.source, stopBound)
+}
+
+// errRestarted ends an attempt because Restart asked for it.
+var errRestarted = errors.New("restarted on command")
+
+// Restart ends the present attempt and begins a new one at once, as soon as the
+// source has returned. Any goroutine may call it; it does not wait.
+func (s *Supervisor) Restart() {
+	select {
+	case s.restarts() <- struct{}{}:
+	default: // asked for already
+	}
+}
+
+// Restarted waits, after Run has ended, until Restart is called; false when ctx
+// is done before that.
+func (s *Supervisor) Restarted(ctx context.Context) bool {
+	select {
+	case <-s.restarts():
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Supervisor) restarts() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.restart == nil {
+		s.restart = make(chan struct{}, 1)
+	}
+	return s.restart
 }
 
 // Run runs the source, and again after each failure, until ctx is done (nil) or
@@ -100,12 +133,28 @@ func (s *Supervisor) Run(ctx context.Context, emit func(*Frame)) error {
 		case err == nil:
 			err = errors.New("source stopped without a reason")
 		}
-		s.failed(err)
-		retry.Lasted(time.Since(start))
-		if retry.Wait(ctx) != nil {
-			return nil
+		if !errors.Is(err, errRestarted) {
+			s.failed(err)
+			retry.Lasted(time.Since(start))
+			if !s.pause(ctx, retry.Next()) {
+				return nil
+			}
 		}
 		s.set(func(st *Stats) { st.Restarts++ })
+	}
+}
+
+// pause waits for d, or until Restart is called; false when ctx is done.
+func (s *Supervisor) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.restarts():
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -114,6 +163,10 @@ func (s *Supervisor) attempt(parent context.Context, emit func(*Frame)) error {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	stall := s.stall()
+	select {
+	case <-s.restarts(): // this is the restart
+	default:
+	}
 	g := &gate{emit: emit}
 	defer g.close()
 	frames := make(chan struct{}, 1)
@@ -135,6 +188,10 @@ func (s *Supervisor) attempt(parent context.Context, emit func(*Frame)) error {
 		select {
 		case err := <-done:
 			return err
+		case <-s.restarts():
+			g.close()
+			cancel()
+			return s.stalled(parent, done, errRestarted)
 		case <-frames:
 			silence.Reset(stall)
 		case <-parent.Done():
@@ -147,7 +204,7 @@ func (s *Supervisor) attempt(parent context.Context, emit func(*Frame)) error {
 	}
 }
 
-// stalled waits for a silent attempt that was told to end.
+// stalled waits for an attempt that was told to end.
 func (s *Supervisor) stalled(parent context.Context, done <-chan error, cause error) error {
 	t := time.NewTimer(stopBound)
 	defer t.Stop()

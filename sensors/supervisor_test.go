@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/egret-edge/egret/internal/backoff"
 )
 
 // fakeSource is a Source made of functions.
@@ -151,4 +153,49 @@ func TestSupervisorStopsCleanly(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSupervisorRestartsOnCommand: in the middle of an attempt, in the pause
+// after a failure, and after the input's end; it counts as no failure.
+func TestSupervisorRestartsOnCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		runs := 0
+		s := &Supervisor{Logger: slog.New(slog.NewTextHandler(&log, nil)), Backoff: backoff.Backoff{Min: time.Hour, Max: time.Hour, Floor: time.Hour}}
+		s.Source = &fakeSource{func(ctx context.Context, emit func(*Frame)) error {
+			switch runs++; runs {
+			case 1:
+				one(emit)
+				s.Restart()
+				s.Restart() // twice is once
+				<-ctx.Done()
+				one(emit) // too late: must not get through
+				return ctx.Err()
+			case 2:
+				time.AfterFunc(time.Minute, s.Restart)
+				return errors.New("no device")
+			}
+			one(emit)
+			return ErrEnd
+		}}
+		got, start := 0, time.Now()
+		if err := s.Run(t.Context(), func(*Frame) { got++ }); !errors.Is(err, ErrEnd) {
+			t.Fatalf("Run = %v, want ErrEnd", err)
+		}
+		if runs != 3 || got != 2 || s.Stats().Restarts != 2 || time.Since(start) != time.Minute {
+			t.Errorf("%d runs, %d frames, %d restarts in %v", runs, got, s.Stats().Restarts, time.Since(start))
+		}
+		if n := strings.Count(log.String(), "camera failed"); n != 1 {
+			t.Errorf("%d failures in the log\n%s", n, log.String())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		s.Restart()
+		if !s.Restarted(ctx) {
+			t.Error("a restart after the end was not seen")
+		}
+		cancel()
+		if s.Restarted(ctx) {
+			t.Error("restarted by the end of the context")
+		}
+	})
 }

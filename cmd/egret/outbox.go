@@ -70,7 +70,7 @@ func newOutboxStat() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(w).Encode(acc)
 			}
-			fmt.Fprintf(w, "produced      %d\nacknowledged  %d\nstored        %d (%d bytes)\n", acc.Produced, acc.Acknowledged, acc.Stored, acc.StoredBytes)
+			fmt.Fprintf(w, "produced      %d\nacknowledged  %d\nstored        %d (%d bytes)\nsent again    %d\n", acc.Produced, acc.Acknowledged, acc.Stored, acc.StoredBytes, acc.Duplicated)
 			reasons := make([]string, 0, len(acc.Dropped))
 			for r := range acc.Dropped {
 				reasons = append(reasons, r)

@@ -5,8 +5,8 @@
 // It reconnects by itself and for ever. Paho's own reconnect, stores and
 // resumption stay off: with them a publish may be reported as done that the
 // broker never acknowledged. A record leaves the queue on its PUBACK only, so
-// delivery is at least once and in the queue's order, except that what was in
-// flight when a connection broke may come again.
+// delivery is at least once. A backlog goes in the queue's order, and what is
+// new beside it; what was in flight when a connection broke may come again.
 //
 // It does not decide what is worth sending, nor where a queue is kept.
 package mqtt
@@ -25,7 +25,10 @@ import (
 // acknowledged or released. Its methods may be called from one goroutine while
 // others append.
 type Queue interface {
+	// Take gives the oldest records, TakeLive the oldest of those that are
+	// new.
 	Take(maxRecords, maxBytes int) (outbox.Batch, bool)
+	TakeLive(maxRecords, maxBytes int) (outbox.Batch, bool)
 	Ack(outbox.Batch) error
 	Release(outbox.Batch)
 	Ready() <-chan struct{}
@@ -45,6 +48,8 @@ type Client struct {
 	opts   Options
 	broker *url.URL
 	queue  Queue
+	// outgoing waits to be sent on the present connection.
+	outgoing chan Message
 
 	mu        sync.Mutex // guards all following fields
 	state     State
@@ -67,6 +72,7 @@ func New(opts Options, queue Queue) (*Client, error) {
 	return &Client{
 		opts: opts, broker: broker, queue: queue,
 		latest: map[string]*latest{}, news: make(chan struct{}, 1),
+		outgoing: make(chan Message, maxOutgoing),
 	}, nil
 }
 

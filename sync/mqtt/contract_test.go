@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -168,11 +169,42 @@ func TestBacklogArrivesInOrderAndInBatches(t *testing.T) {
 		run(t, "tcp://"+s.Addr(), o, func(opts *Options) { opts.BatchRecords = 32 })
 		eventually(t, "all delivered", func() bool { return sub.count() == 1000 })
 		eventually(t, "all acknowledged", func() bool { return o.Stats().Acknowledged == 1000 })
-		sub.verify(t, 1000, true)
+		sub.verify(t, 1000, 1)
 		for _, n := range sub.batches {
 			if n < 1 || n > 32 {
 				t.Errorf("a batch of %d", n)
 			}
+		}
+	})
+}
+
+// What is new does not wait for a backlog, which comes in order beside it.
+func TestNewGoesBeforeTheBacklog(t *testing.T) {
+	eachBroker(t, func(t *testing.T, s server) {
+		const backlog, fresh = 5000, 50
+		o := newOutbox(t)
+		appendN(t, o, 0, backlog)
+		if err := o.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		appendN(t, o, backlog, fresh)
+		sub := subscribe(t, s.Addr())
+		run(t, "tcp://"+s.Addr(), o, func(opts *Options) { opts.BatchRecords = 8 })
+		eventually(t, "all delivered", func() bool { return sub.count() == backlog+fresh })
+		var live, old []int
+		last := 0
+		for i, seq := range sub.order {
+			if seq >= backlog {
+				live, last = append(live, seq), i
+			} else {
+				old = append(old, seq)
+			}
+		}
+		if !slices.IsSorted(live) || !slices.IsSorted(old) {
+			t.Error("one of the lanes is out of order")
+		}
+		if last > backlog/2 {
+			t.Errorf("the last new one came as number %d of %d", last, len(sub.order))
 		}
 	})
 }
@@ -200,7 +232,7 @@ func TestNothingIsMissingWhenTheBrokerRestarts(t *testing.T) {
 			eventually(t, "all delivered", func() bool { return sub.count() == next })
 		}
 		eventually(t, "all acknowledged", func() bool { return o.Stats().Acknowledged == uint64(next) })
-		sub.verify(t, next, true)
+		sub.verify(t, next, 1)
 	})
 }
 
@@ -224,7 +256,7 @@ func TestLinkCutBeforeThePubackDeliversAgain(t *testing.T) {
 		l.setDeaf(false)
 		eventually(t, "all acknowledged", func() bool { return o.Stats().Acknowledged == 201 })
 		eventually(t, "all delivered", func() bool { return sub.count() == 201 })
-		sub.verify(t, 201, true)
+		sub.verify(t, 201, 1)
 		if c.State().Attempts < 2 {
 			t.Errorf("attempts %d", c.State().Attempts)
 		}

@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/url"
 	"time"
@@ -23,7 +22,11 @@ func dial(ctx context.Context, u *url.URL, cfg *tls.Config, timeout time.Duratio
 	case "ws", "wss":
 		plain := *u
 		plain.User = nil // gorilla/websocket refuses it
-		return paho.NewWebsocket(plain.String(), cfg, timeout, nil, nil)
+		conn, err := paho.NewWebsocket(plain.String(), cfg, timeout, nil, nil)
+		if err != nil && u.Scheme == "wss" {
+			err = plainTLS(err, cfg, time.Now())
+		}
+		return conn, err
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
 	if err != nil || !encrypted(u.Scheme) {
@@ -32,7 +35,7 @@ func dial(ctx context.Context, u *url.URL, cfg *tls.Config, timeout time.Duratio
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error says more
-		return nil, fmt.Errorf("TLS: %w", err)
+		return nil, plainTLS(err, cfg, time.Now())
 	}
 	return secure, nil
 }

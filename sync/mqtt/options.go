@@ -41,8 +41,8 @@ type Options struct {
 
 	KeepAlive      time.Duration // zero means 30 s
 	ConnectTimeout time.Duration // zero means 15 s
-	// AckTimeout is how long a PUBACK may take before the connection counts
-	// as broken. Zero means 20 s.
+	// AckTimeout is how long the next PUBACK may take before the connection
+	// counts as broken. Zero means 20 s.
 	AckTimeout time.Duration
 	// DrainTimeout is how long Run goes on sending when its context has
 	// ended. Zero means 2 s.
@@ -54,6 +54,19 @@ type Options struct {
 	BatchRecords int // per message; zero means 64
 	BatchBytes   int // per message; zero means 64 KiB, at most 127 KiB
 	MaxInFlight  int // unacknowledged messages; zero means 16, at most 32
+
+	// Announce is asked after each connect for what is to be published before
+	// anything but the status, in order and at QoS 1; Announced is called when
+	// the broker has acknowledged all of it. Run's goroutine calls both. Nil
+	// means nothing.
+	Announce  func() []Message
+	Announced func()
+	// Inbox gets the commands for this device. Nil: none are subscribed to.
+	Inbox *Inbox
+	// Rewrite may change a prediction just before it is sent, into one of about
+	// the same size; it must not write to rec, which stays in the queue as it
+	// was. Nil changes nothing.
+	Rewrite func(rec []byte) []byte
 
 	// Logger may be nil.
 	Logger *slog.Logger
@@ -79,6 +92,9 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	o.BatchRecords = orDefault(o.BatchRecords, 64)
 	o.BatchBytes = min(orDefault(o.BatchBytes, 64<<10), maxPayload)
 	o.MaxInFlight = min(orDefault(o.MaxInFlight, 16), maxInFlight)
+	if o.Rewrite == nil {
+		o.Rewrite = func(rec []byte) []byte { return rec }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"time"
 )
@@ -34,9 +33,10 @@ func (o *outage) down(err error) {
 	}
 	o.failures++
 	var no refusedError
+	var plain plainError
 	if errors.As(err, &no) && o.reason != err.Error() {
 		o.log.Warn("broker "+o.broker+" refuses the connection, keeping results: "+err.Error(), "broker", o.broker)
-	} else if o.said.IsZero() {
+	} else if o.said.IsZero() || errors.As(err, &plain) && o.reason != err.Error() {
 		o.log.Warn("broker "+o.broker+" unreachable, keeping results until it is back: "+err.Error(), "broker", o.broker)
 	} else if time.Since(o.said) < repeatEvery {
 		return
@@ -59,7 +59,7 @@ func (o *outage) up() {
 
 // short notes a session that the broker closed soon after it began.
 func (o *outage) short(lasted time.Duration, err error) {
-	if lasted >= shortLife || !errors.Is(err, io.EOF) {
+	if lasted >= shortLife || !closedByPeer(err) {
 		o.shorts = 0
 		return
 	}

@@ -37,7 +37,6 @@ func (c *Client) Run(ctx context.Context) error {
 	atCap := backoff.Backoff{Min: c.opts.RetryMax, Max: c.opts.RetryMax, Floor: c.opts.RetryMax / 2}
 	watch := outage{log: c.opts.Logger, broker: redacted(c.broker), clientID: c.opts.ClientID}
 	for ctx.Err() == nil {
-		began := time.Now()
 		up, err := c.attempt(ctx, &watch)
 		c.setConnected(false, err)
 		if ctx.Err() != nil {
@@ -46,7 +45,7 @@ func (c *Client) Run(ctx context.Context) error {
 		watch.down(err)
 		if up > 0 {
 			watch.short(up, err)
-			retry.Lasted(time.Since(began))
+			retry.Lasted(up)
 		}
 		wait := &retry
 		var no refusedError
@@ -68,7 +67,7 @@ func (c *Client) attempt(ctx context.Context, watch *outage) (up time.Duration, 
 	// it closes the connection under whatever hangs.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	s := &session{c: c, lost: make(chan error, 1)}
+	s := &session{c: c, lost: make(chan error, 1), window: newWindow(c.opts.MaxInFlight), turned: make(chan Request, maxTurned)}
 	opts, err := c.pahoOptions(ctx, life, s)
 	if err != nil {
 		return 0, err
@@ -84,7 +83,7 @@ func (c *Client) attempt(ctx context.Context, watch *outage) (up time.Duration, 
 		return 0, ctx.Err()
 	}
 	if err := token.Error(); err != nil {
-		return 0, refused(token, err)
+		return 0, c.refused(token, err)
 	}
 	began := time.Now()
 	c.setConnected(true, nil)
@@ -97,15 +96,19 @@ func (c *Client) attempt(ctx context.Context, watch *outage) (up time.Duration, 
 
 // refused is the plain reason of a failed attempt: the broker's own, or the
 // network's without the words that paho puts before it.
-func refused(token paho.Token, err error) error {
+func (c *Client) refused(token paho.Token, err error) error {
 	if t, ok := token.(*paho.ConnectToken); ok && refusals[t.ReturnCode()] != "" {
 		return refusedError{code: t.ReturnCode()}
 	}
-	var network *net.OpError
-	if errors.As(err, &network) {
-		return network
+	var plain plainError
+	if errors.As(err, &plain) {
+		return plain
 	}
-	return err
+	var dialled dialError
+	if errors.As(err, &dialled) {
+		return dialled
+	}
+	return plainHandshake(err, c.broker, c.opts.TLS)
 }
 
 func (c *Client) pahoOptions(ctx, life context.Context, s *session) (*paho.ClientOptions, error) {
@@ -134,10 +137,11 @@ func (c *Client) pahoOptions(ctx, life context.Context, s *session) (*paho.Clien
 		})
 	o.SetCustomOpenConnectionFn(func(_ *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 		conn, err := dial(ctx, c.broker, c.opts.TLS, c.opts.ConnectTimeout)
-		if err == nil {
-			context.AfterFunc(life, func() { _ = conn.Close() })
+		if err != nil {
+			return nil, dialError{err}
 		}
-		return conn, err
+		context.AfterFunc(life, func() { _ = conn.Close() })
+		return conn, nil
 	})
 	return o, nil
 }

@@ -26,11 +26,16 @@ type session struct {
 	client   paho.Client
 	lost     chan error // paho's handler sends without waiting
 	inflight []flight   // oldest first
+	window   window
+	sent     sent
+	turned   chan Request // commands that there was no room for
 }
 
 type flight struct {
 	batch    outbox.Batch
 	token    paho.Token
+	sent     time.Time
+	backlog  bool
 	deadline time.Time
 }
 
@@ -38,8 +43,14 @@ type flight struct {
 // and the rest is sent. What was not acknowledged goes back to the queue.
 func (s *session) run(ctx, life context.Context) error {
 	defer s.release()
+	if err := s.subscribe(life); err != nil {
+		return err
+	}
 	now := time.Now().UTC()
 	if err := s.announce(life, payload.Online, "", &now, s.c.opts.AckTimeout); err != nil {
+		return err
+	}
+	if err := s.introduce(life); err != nil {
 		return err
 	}
 	if err := s.loop(ctx, life); err != nil {
@@ -79,6 +90,12 @@ func (s *session) loop(ctx, life context.Context) error {
 			err = s.publishLatest(life)
 		case <-s.c.news:
 			err = s.publishTelemetry(life)
+		case m := <-s.outgoing():
+			err = s.send(life, m)
+		case <-s.sent.oldest():
+			err = s.sent.done()
+		case r := <-s.turned:
+			err = s.refuse(life, r)
 		}
 		if err != nil {
 			return err
@@ -86,17 +103,43 @@ func (s *session) loop(ctx, life context.Context) error {
 	}
 }
 
-func lostError(err error) error { return fmt.Errorf("connection lost: %w", err) }
+func lostError(err error) error {
+	if closedByPeer(err) {
+		return fmt.Errorf("the broker closed the connection: %w", err)
+	}
+	return fmt.Errorf("connection lost: %w", err)
+}
 
-// fill publishes batches until the window is full or the queue is empty.
+// cause is why the connection broke. Paho lets what was in hand fail before it
+// says so.
+func (s *session) cause(err error) error {
+	select {
+	case lost := <-s.lost:
+		return lostError(lost)
+	case <-time.After(time.Second):
+		return err
+	}
+}
+
+// fill publishes batches until the windows are full or the queue is empty: what
+// is new first, and the backlog with what is left.
 func (s *session) fill(life context.Context) error {
 	for len(s.inflight) < s.c.opts.MaxInFlight {
-		batch, ok := s.c.queue.Take(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+		backlog := false
+		batch, ok := s.c.queue.TakeLive(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+		if !ok && s.window.open() {
+			backlog = true
+			batch, ok = s.c.queue.Take(s.c.opts.BatchRecords, s.c.opts.BatchBytes)
+		}
 		if !ok {
 			return nil
 		}
-		token, err := s.publish(life, s.c.opts.Topics.Predictions(), 1, false, joinArray(batch))
-		s.inflight = append(s.inflight, flight{batch, token, time.Now().Add(s.c.opts.AckTimeout)})
+		if backlog {
+			s.window.sent()
+		}
+		now := time.Now()
+		token, err := s.publish(life, s.c.opts.Topics.Predictions(), 1, false, joinArray(batch, s.c.opts.Rewrite))
+		s.inflight = append(s.inflight, flight{batch, token, now, backlog, now.Add(s.c.opts.AckTimeout)})
 		if err != nil {
 			return err
 		}
@@ -104,8 +147,8 @@ func (s *session) fill(life context.Context) error {
 	return nil
 }
 
-// joinArray makes one JSON array of JSON objects.
-func joinArray(b outbox.Batch) []byte {
+// joinArray makes one JSON array of JSON objects, each rewritten.
+func joinArray(b outbox.Batch, rewrite func([]byte) []byte) []byte {
 	buf := make([]byte, 0, b.Bytes()+b.Len()+1)
 	for i := range b.Len() {
 		if i == 0 {
@@ -113,7 +156,7 @@ func joinArray(b outbox.Batch) []byte {
 		} else {
 			buf = append(buf, ',')
 		}
-		buf = append(buf, b.Record(i)...)
+		buf = append(buf, rewrite(b.Record(i))...)
 	}
 	return append(buf, ']')
 }
@@ -131,9 +174,15 @@ func (s *session) oldest() (acked <-chan struct{}, late <-chan time.Time) {
 func (s *session) acknowledge() error {
 	f := s.inflight[0]
 	if err := f.token.Error(); err != nil {
-		return fmt.Errorf("publish: %w", err)
+		return s.cause(fmt.Errorf("publish: %w", err))
 	}
-	s.inflight = s.inflight[1:]
+	if s.inflight = s.inflight[1:]; len(s.inflight) > 0 {
+		// On a slow link a window takes longer than one message may.
+		s.inflight[0].deadline = time.Now().Add(s.c.opts.AckTimeout)
+	}
+	if f.backlog {
+		s.window.acknowledged(f.sent, time.Now())
+	}
 	if err := s.c.queue.Ack(f.batch); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
@@ -153,12 +202,7 @@ func (s *session) release() {
 // connection may live.
 func (s *session) publish(life context.Context, topic string, qos byte, retained bool, msg []byte) (paho.Token, error) {
 	if !s.client.IsConnectionOpen() {
-		select {
-		case err := <-s.lost:
-			return nil, lostError(err)
-		default:
-			return nil, lostError(paho.ErrNotConnected)
-		}
+		return nil, s.cause(lostError(paho.ErrNotConnected))
 	}
 	handed := make(chan paho.Token, 1)
 	go func() { handed <- s.client.Publish(topic, qos, retained, msg) }()
@@ -186,14 +230,14 @@ func (s *session) announce(life context.Context, state, reason string, since *ti
 		return errAckTimeout
 	}
 	if err := token.Error(); err != nil {
-		return fmt.Errorf("publish status: %w", err)
+		return s.cause(fmt.Errorf("publish status: %w", err))
 	}
 	return nil
 }
 
 func (s *session) publishLatest(life context.Context) error {
 	for camera, msg := range s.c.takeLatest() {
-		if _, err := s.publish(life, s.c.opts.Topics.Camera(camera), 0, true, msg); err != nil {
+		if _, err := s.publish(life, s.c.opts.Topics.Camera(camera), 0, true, s.c.opts.Rewrite(msg)); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ func Try(ctx context.Context, opts Options) error {
 		err = errors.New("no answer in time")
 	}
 	if err != nil {
-		return fmt.Errorf("broker %s: %w", redacted(c.broker), refused(token, err))
+		return fmt.Errorf("broker %s: %w", redacted(c.broker), c.refused(token, err))
 	}
 	return nil
 }

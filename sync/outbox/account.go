@@ -28,9 +28,20 @@ type Stats struct {
 	Held         uint64 // in memory only
 	Stored       uint64 // on disk
 	Leased       uint64 // of Held and Stored: taken and not yet given back
-	Dropped      map[string]uint64
-	HeldBytes    uint64
-	StoredBytes  uint64
+	// Duplicated counts the records that were released after they had been
+	// taken: each may have arrived once more than it should. It is no part of
+	// the sum.
+	Duplicated  uint64
+	Dropped     map[string]uint64
+	HeldBytes   uint64
+	StoredBytes uint64
+	// Written is how many bytes of pages went to the file since Open, and
+	// WrittenPerDay what that comes to in a day; 0 in the first minute. The
+	// file system's journal is not counted.
+	Written, WrittenPerDay uint64
+	WrittenPerRecord       float64 // that was produced since Open
+	// Postponed: flushes wait for the flash budget.
+	Postponed bool
 	// LastError is why the last flush failed, and ErrorSince when that began;
 	// both are zero after a flush that went well.
 	LastError  string
@@ -45,6 +56,7 @@ type account struct {
 	NextSeq      uint64            `json:"next_seq"`
 	Produced     uint64            `json:"produced"`
 	Acknowledged uint64            `json:"acknowledged"`
+	Duplicated   uint64            `json:"duplicated,omitempty"`
 	Stored       uint64            `json:"stored"`
 	StoredBytes  uint64            `json:"stored_bytes"`
 	Dropped      map[string]uint64 `json:"dropped,omitempty"`
@@ -52,7 +64,7 @@ type account struct {
 
 func (a account) stats() Stats {
 	return Stats{
-		Boot: a.Boot, Produced: a.Produced, Acknowledged: a.Acknowledged,
+		Boot: a.Boot, Produced: a.Produced, Acknowledged: a.Acknowledged, Duplicated: a.Duplicated,
 		Stored: a.Stored, StoredBytes: a.StoredBytes, Dropped: cloneCounts(a.Dropped),
 	}
 }

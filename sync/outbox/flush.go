@@ -62,6 +62,11 @@ func (o *Outbox) commit() error {
 	}
 	err := guard(func() error { return o.db.Update(p.write) })
 	o.settle(p, err)
+	if err == nil {
+		o.mu.Lock()
+		o.wear.spent(o.db, time.Now())
+		o.mu.Unlock()
+	}
 	return err
 }
 

@@ -11,13 +11,12 @@ import (
 // and no flush; it may read one block at a time from disk. Later calls give
 // later records until the batch is released.
 func (o *Outbox) Take(maxRecords, maxBytes int) (Batch, bool) {
-	var b Batch
-	size := 0
+	b := leasing{o: o, maxRecords: maxRecords, maxBytes: maxBytes}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(b.recs) < maxRecords && !o.closed {
+	for {
 		r := o.stored.oldestFree()
-		if o.unloaded > 0 && (r == nil || r.seq >= o.loadedTo) {
+		if o.unloaded > 0 && (r == nil || r.seq >= o.loadedTo) && len(b.recs) < maxRecords && !o.closed {
 			if !o.load() {
 				break
 			}
@@ -26,15 +25,42 @@ func (o *Outbox) Take(maxRecords, maxBytes int) (Batch, bool) {
 		if r == nil {
 			r = o.held.oldestFree()
 		}
-		if r == nil || len(b.recs) > 0 && size+len(r.data) > maxBytes {
+		if !b.add(r) {
 			break
 		}
-		r.state = leased
-		o.leasedN++
-		size += len(r.data)
-		b.recs = append(b.recs, r)
 	}
-	return b, len(b.recs) > 0
+	return b.Batch, b.Len() > 0
+}
+
+// TakeLive is Take for the records that were appended since the last flush
+// only: what is new need not wait until a backlog has gone.
+func (o *Outbox) TakeLive(maxRecords, maxBytes int) (Batch, bool) {
+	b := leasing{o: o, maxRecords: maxRecords, maxBytes: maxBytes}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for b.add(o.held.oldestFree()) {
+	}
+	return b.Batch, b.Len() > 0
+}
+
+// leasing is a batch in the making.
+type leasing struct {
+	Batch
+	o                    *Outbox
+	maxRecords, maxBytes int
+	size                 int
+}
+
+// add leases r; false when the batch is full or there is none.
+func (b *leasing) add(r *record) bool {
+	if r == nil || b.o.closed || len(b.recs) >= b.maxRecords || len(b.recs) > 0 && b.size+len(r.data) > b.maxBytes {
+		return false
+	}
+	r.state = leased
+	b.o.leasedN++
+	b.size += len(r.data)
+	b.recs = append(b.recs, r)
+	return true
 }
 
 // load brings the next block from disk into memory. It is called with mu held
@@ -142,6 +168,8 @@ func (o *Outbox) Release(b Batch) {
 		if r.state == leased {
 			r.state = free
 			o.leasedN--
+			o.acc.Duplicated++
+			o.counted = true
 		}
 	}
 	o.held.rewind()

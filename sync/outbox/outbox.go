@@ -43,6 +43,11 @@ type Options struct {
 	FlushInterval time.Duration
 	// FlushBytes flushes at once when this much is held. Zero means 256 KiB.
 	FlushBytes int
+	// FlashBudget is how many bytes a day may be written; zero is no limit.
+	// When it is used up, flushes wait for longer than FlushInterval, and more
+	// is lost with a power cut: at most MaxHeld, of which the half is written
+	// in any case.
+	FlashBudget int64
 	// MaxBytes bounds the records' bytes in memory and on disk together; the
 	// oldest are dropped first. Zero means 256 MiB.
 	MaxBytes int64
@@ -111,6 +116,7 @@ type Outbox struct {
 	changes  uint64              // counts changes of the set of stored blocks
 	counted  bool                // acc differs from the file's
 	failing  failure
+	wear     wear
 	broken   error // a read met a damaged tree: the next flush replaces the file
 	drops    dropLog
 }
@@ -129,6 +135,7 @@ func Open(opts Options) (*Outbox, error) {
 		return nil, err
 	}
 	o := &Outbox{opts: opts, ready: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	o.wear = newWear(opts.FlashBudget, acc.Produced, time.Now())
 	o.start(db, acc)
 	if err := o.countBoot(); err != nil {
 		_ = guard(o.db.Close)
@@ -226,6 +233,10 @@ func (o *Outbox) Stats() Stats {
 	defer o.mu.Unlock()
 	s := o.acc.stats()
 	s.Held, s.HeldBytes, s.Leased = o.heldN, uint64(o.heldSize), o.leasedN
+	s.Written, s.WrittenPerDay, s.Postponed = o.wear.written, o.wear.perDay(time.Now()), o.wear.waiting
+	if n := s.Produced - o.wear.produced; n > 0 {
+		s.WrittenPerRecord = float64(s.Written) / float64(n)
+	}
 	if o.failing.err != nil {
 		s.LastError, s.ErrorSince = o.failing.err.Error(), o.failing.since
 	}
@@ -253,7 +264,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 		if force && o.backingOff() {
 			continue
 		}
-		if force || o.due(time.Now()) {
+		if (force || o.due(time.Now())) && !o.postpone(time.Now()) {
 			_ = o.Flush() // recorded and logged by Flush itself
 		}
 	}
@@ -264,6 +275,26 @@ func (o *Outbox) backingOff() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.failing.err != nil
+}
+
+// postpone tells whether a flush that is due shall wait for the flash budget,
+// and says so when that begins and ends. Memory that fills up, or a file to be
+// replaced, cannot wait.
+func (o *Outbox) postpone(now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	wait := !o.wear.allows(now) && o.broken == nil && o.heldSize < o.opts.MaxHeld/2 && o.total() <= o.opts.MaxBytes
+	switch {
+	case wait && !o.wear.waiting:
+		o.opts.Logger.Warn("outbox writes less often than flush_interval, to keep flash_budget", "path", o.opts.Path,
+			"written", o.wear.written, "held", o.heldN)
+	case !wait && o.wear.waiting && o.wear.allowed > o.wear.most()/2:
+		o.opts.Logger.Info("outbox keeps flush_interval again", "path", o.opts.Path)
+	default:
+		return wait
+	}
+	o.wear.waiting = wait
+	return wait
 }
 
 func (o *Outbox) due(now time.Time) bool {

@@ -308,3 +308,31 @@ func TestAppendDoesNotAllocatePerRecord(t *testing.T) {
 		t.Errorf("%v allocations per record", n)
 	}
 }
+
+// TestTakeLive: what is new goes before the backlog, and belongs to it after
+// the next flush.
+func TestTakeLive(t *testing.T) {
+	o := open(t, tempPath(t), nil)
+	appendN(t, o, 0, 200)
+	flush(t, o)
+	if b, ok := o.TakeLive(10, 1<<20); ok {
+		t.Fatalf("%d records of the backlog taken for new ones", b.Len())
+	}
+	appendN(t, o, 200, 30)
+	live, _ := o.TakeLive(20, 1<<20)
+	old, _ := o.Take(50, 1<<20)
+	if live.Len() != 20 || string(live.Record(0)) != string(rec(200)) || old.Len() != 50 || string(old.Record(0)) != string(rec(0)) {
+		t.Fatalf("took %d new ones from %.12s and %d old ones from %.12s", live.Len(), live.Record(0), old.Len(), old.Record(0))
+	}
+	if err := o.Ack(live); err != nil {
+		t.Fatal(err)
+	}
+	o.Release(old)
+	flush(t, o)
+	if _, ok := o.TakeLive(10, 1<<20); ok {
+		t.Error("flushed records taken for new ones")
+	}
+	got := drain(t, o)
+	wantSeqs(t, got[:200], 0, 200)
+	wantSeqs(t, got[200:], 220, 10)
+}

@@ -35,6 +35,12 @@ func (p *Prediction) AppendJSON(dst []byte) ([]byte, error) {
 	dst = appendString(append(dst, `,"camera":`...), p.Camera)
 	dst = p.Time.AppendFormat(append(dst, `,"time":"`...), time.RFC3339Nano)
 	dst = appendString(append(dst, `","clock":`...), string(p.Clock))
+	if p.UptimeUs != 0 {
+		dst = strconv.AppendInt(append(dst, `,"uptime_us":`...), p.UptimeUs, 10)
+	}
+	if p.BootID != "" {
+		dst = appendString(append(dst, `,"boot_id":`...), p.BootID)
+	}
 	dst = appendString(append(dst, `,"model":{"name":`...), p.Model.Name)
 	dst = strconv.AppendInt(append(dst, `,"version":`...), int64(p.Model.Version), 10)
 	dst = appendString(append(dst, `,"digest":`...), p.Model.Digest)

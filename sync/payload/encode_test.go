@@ -19,6 +19,7 @@ func FuzzAppendJSON(f *testing.F) {
 		p := Prediction{
 			ID: label, Device: device, Boot: n, Seq: n, Camera: label, Time: time.UnixMilli(ms).UTC(), Clock: ClockSynced,
 			Model: Model{Name: device, Version: int(latency), Digest: label}, Delegate: label, Task: Detect,
+			UptimeUs: latency, BootID: label,
 			Results: []Result{{Index: int(latency), Label: label, Score: score}, {Label: device}},
 			Latency: Latency{Wait: latency, Decode: latency, Invoke: 1, Total: -latency}, File: label,
 		}
@@ -55,7 +56,7 @@ func TestIDIsDerived(t *testing.T) {
 }
 
 func TestAppendJSONAllocatesNothing(t *testing.T) {
-	p := examples()["detect"].(Prediction)
+	p := examples()["unsynced"].(Prediction)
 	p.ID = ""
 	p.Results[0].Label = "Hündin" // labels are not all ASCII
 	buf, err := p.AppendJSON(nil)

@@ -25,19 +25,34 @@ func examples() map[string]any {
 	d := p
 	d.Task, d.File = Detect, "street/1.jpg"
 	d.Results = []Result{{Index: 1, Label: "person", Score: 0.75, Box: &[4]float32{0, 0.25, 0.5, 1}}}
+	early := d
+	early.Time, early.Clock = time.Date(1970, 1, 1, 0, 0, 42, 0, time.UTC), ClockUnsynced
+	early.UptimeUs, early.BootID = 42_123_456, "7f28e73a-9093-4c42-9064-07357888b7ba"
 	none := p
 	none.Results = []Result{}
 	return map[string]any{
-		"classify": p, "detect": d, "nothing": none,
+		"classify": p, "detect": d, "nothing": none, "unsynced": early,
 		"online": Status{State: Online, Device: "cam-7", Boot: 42, Version: "1.0.0", Since: &at},
 		"lost":   Status{State: Offline, Reason: "lost", Device: "cam-7", Boot: 42, Version: "1.0.0"},
 		"telemetry": Telemetry{
 			Device: "cam-7", Boot: 42, Time: at, Clock: ClockUnsynced, Uptime: 3600.5,
 			Cameras: map[string]CameraTelemetry{"front": {State: "running", Captured: 112, Predicted: 90, Dropped: 9, Failed: 1, FPS: 14.9, WaitedMs: 312.5, Skipped: map[string]uint64{"motion": 12}, SavedMs: 86.4}},
 			Models:  map[string]ModelTelemetry{"objects": {Version: 3, Delegate: "cpu", Threads: 1, InvokeUsP50: 7200, InvokeUsP95: 7900, Duty: 1}},
-			Account: Account{Produced: 90, Acknowledged: 80, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
+			Flash:   FlashTelemetry{Written: 73728, PerPrediction: 246.5, PerDay: 41943040, Budget: 50000000},
+			Account: Account{Produced: 90, Acknowledged: 80, Duplicated: 3, Held: 5, Stored: 4, Dropped: map[string]uint64{"full": 1}, StoredBytes: 1200},
 			Host:    HostTelemetry{TemperatureC: &temperature, Throttled: &throttled, MemTotal: &memory},
+
+			Commands: &CommandTelemetry{Done: 7, Failed: 1, Refused: 2, Retained: 1},
 		},
+		"diagnosis": Reply{ID: "a3", Command: Diagnose, OK: true, Result: Diagnosis{
+			Version: "1.0.0", Go: "go1.26.0", Goroutines: 24, Config: "/etc/egret/egret.yaml", LogLevel: "info", Uptime: 3600.5, Clock: ClockSynced,
+			Broker:  BrokerState{Since: at, Attempts: 2, LastError: "connection lost: EOF"},
+			Cameras: map[string]CameraTelemetry{"front": {State: "running", Captured: 112, Predicted: 112}},
+			Models:  map[string]ModelInfo{"objects": {Model: p.Model, Delegate: "cpu", Threads: 1, InvokeUsMean: 7250}},
+			Account: Account{Produced: 90, Acknowledged: 90, Dropped: map[string]uint64{}},
+		}},
+		"reply":   Reply{ID: "a1", Command: Snapshot, OK: true, Result: SnapshotResult{Camera: "front", Topic: "t", Bytes: 9000, Width: 640, Height: 480, Time: at}},
+		"refusal": Reply{ID: "a2", Command: Set, Error: `there is no camera "frnt"`},
 	}
 }
 

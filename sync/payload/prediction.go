@@ -24,7 +24,13 @@ type Prediction struct {
 	Camera string    `json:"camera"`
 	Time   time.Time `json:"time"`
 	Clock  Clock     `json:"clock"`
-	Model  Model     `json:"model"`
+	// UptimeUs and BootID are there while Clock is unsynced: when the frame was
+	// captured on the kernel's clock that is never set (CLOCK_BOOTTIME, in
+	// microseconds), and which start of the kernel that was. Restamp makes a
+	// time of them.
+	UptimeUs int64  `json:"uptime_us,omitempty"`
+	BootID   string `json:"boot_id,omitempty"`
+	Model    Model  `json:"model"`
 	// Delegate is what ran the model: "cpu", "xnnpack", …
 	Delegate string   `json:"delegate"`
 	Task     Task     `json:"task"`

@@ -29,7 +29,18 @@ type Telemetry struct {
 	Cameras map[string]CameraTelemetry `json:"cameras"`
 	Models  map[string]ModelTelemetry  `json:"models"`
 	Account Account                    `json:"delivery"`
+	Flash   FlashTelemetry             `json:"flash"`
 	Host    HostTelemetry              `json:"host"`
+	// Commands is nil before the first command.
+	Commands *CommandTelemetry `json:"commands,omitempty"`
+}
+
+// CommandTelemetry counts commands since the agent's start.
+type CommandTelemetry struct {
+	Done     uint64 `json:"done"`
+	Failed   uint64 `json:"failed"`
+	Refused  uint64 `json:"refused"`  // too many at once, or too large
+	Retained uint64 `json:"retained"` // ignored, since a restart would run them again
 }
 
 // CameraTelemetry counts one camera's frames since the agent's start.
@@ -67,6 +78,18 @@ type ModelTelemetry struct {
 	Duty float64 `json:"duty"`
 }
 
+// FlashTelemetry is what the outbox writes, since the agent's start: pages of
+// its file, without the file system's journal.
+type FlashTelemetry struct {
+	Written       uint64  `json:"written_bytes"`
+	PerPrediction float64 `json:"bytes_per_prediction"`
+	// PerDay is the same for a whole day; left out in the first minute.
+	PerDay uint64 `json:"per_day_bytes,omitempty"`
+	Budget int64  `json:"budget_bytes_per_day,omitempty"`
+	// Postponed: writing waits for the budget, and a power cut loses more.
+	Postponed bool `json:"postponed,omitempty"`
+}
+
 // Account is the delivery account. At every moment
 // Produced = Acknowledged + Held + Stored + Dropped (all reasons).
 type Account struct {
@@ -75,7 +98,10 @@ type Account struct {
 	Held         uint64            `json:"held"`   // in memory, not yet flushed
 	Stored       uint64            `json:"stored"` // on disk
 	Dropped      map[string]uint64 `json:"dropped"`
-	StoredBytes  uint64            `json:"stored_bytes"`
+	// Duplicated were sent again, because the connection broke before their
+	// acknowledgement: they may have arrived twice. No part of the sum.
+	Duplicated  uint64 `json:"duplicated"`
+	StoredBytes uint64 `json:"stored_bytes"`
 }
 
 // HostTelemetry is the box itself. A nil pointer means that this host has no

@@ -33,3 +33,12 @@ func (t Topics) Camera(name string) string { return t.dev("cameras/" + name) }
 
 // Telemetry is QoS 0.
 func (t Topics) Telemetry() string { return t.dev("telemetry") }
+
+// Snapshot is QoS 1, not retained: a camera's picture as JPEG, on command.
+func (t Topics) Snapshot(camera string) string { return t.dev("cameras/" + camera + "/snapshot") }
+
+// Command is where commands arrive; its last level names the command.
+func (t Topics) Command(name string) string { return t.dev("command/" + name) }
+
+// Reply is QoS 1, not retained: the answer to the command with that id.
+func (t Topics) Reply(id string) string { return t.dev("reply/" + id) }

@@ -18,8 +18,8 @@ import (
 
 // options are the command line's, and what was made of them.
 type options struct {
-	raw, naive, egret, out, more, dir string
-	frame                             sensors.Frame
+	raw, naive, egret, out, more, only, dir string
+	frame                                   sensors.Frame
 }
 
 // frame640 writes a photograph as a camera's JPEG of 640×480.

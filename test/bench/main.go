@@ -30,7 +30,11 @@ type result struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx); err != nil {
+	do := run
+	if isSender() {
+		do = func(ctx context.Context) error { return runSender(ctx, os.Args[2:]) }
+	}
+	if err := do(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -44,12 +48,10 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.egret, "egret", "bin/egret", "the program")
 	flag.StringVar(&o.out, "out", "bench/results.json", "where the results go")
 	flag.StringVar(&o.more, "models", "", "folder with a bundle, or with several, to measure besides the default ones")
+	flag.StringVar(&o.only, "only", "", "measure nothing but this: models or delivery")
 	flag.Parse()
-	// The default models come first: their figures have the plain names.
-	bundles := []string{"models/mobilenet_v1_1.0_224_quant", "models/ssd_mobilenet_v1_quant"}
-	more, err := bundlesIn(o.more)
-	if err != nil {
-		return err
+	if o.only != "" && o.only != "models" && o.only != "delivery" {
+		return fmt.Errorf("-only %s: there is models and delivery", o.only)
 	}
 	dir, err := os.MkdirTemp("", "egret-bench-")
 	if err != nil {
@@ -57,25 +59,49 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	o.dir = dir
-	if o.frame, err = frame640(filepath.Join(dir, "frame.jpg")); err != nil {
-		return err
-	}
-	generated, err := smallBundle(dir)
-	if err != nil {
-		return err
-	}
-	bundles = append(append(bundles, generated), more...)
-
 	fmt.Printf("%d cores, %s/%s\n", runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH)
 	var results []result
-	for i, path := range bundles {
-		rs, err := measure(ctx, o, path, i == 0)
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, options) ([]result, error)
+	}{{"models", models}, {"delivery", delivery}} {
+		if o.only != "" && o.only != part.name {
+			continue
+		}
+		rs, err := part.run(ctx, o)
 		if err != nil {
-			return fmt.Errorf("model %s: %w", path, err)
+			return err
 		}
 		results = append(results, rs...)
 	}
 	return report(o.out, results)
+}
+
+// models takes the figures of the models.
+func models(ctx context.Context, o options) ([]result, error) {
+	// The default models come first: their figures have the plain names.
+	bundles := []string{"models/mobilenet_v1_1.0_224_quant", "models/ssd_mobilenet_v1_quant"}
+	more, err := bundlesIn(o.more)
+	if err != nil {
+		return nil, err
+	}
+	if o.frame, err = frame640(filepath.Join(o.dir, "frame.jpg")); err != nil {
+		return nil, err
+	}
+	generated, err := smallBundle(o.dir)
+	if err != nil {
+		return nil, err
+	}
+	bundles = append(append(bundles, generated), more...)
+	var results []result
+	for i, path := range bundles {
+		rs, err := measure(ctx, o, path, i == 0)
+		if err != nil {
+			return nil, fmt.Errorf("model %s: %w", path, err)
+		}
+		results = append(results, rs...)
+	}
+	return results, nil
 }
 
 // report prints the table and writes the file. A budget that is not met is no

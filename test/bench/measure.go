@@ -14,7 +14,7 @@ import (
 	"github.com/egret-edge/egret/tflite"
 )
 
-// bench is the measurement of one model.
+// bench is the measurement of one model, or of delivery.
 type bench struct {
 	options
 	bundle  *tflite.Bundle

@@ -16,14 +16,13 @@ import (
 type collector struct {
 	mu      sync.Mutex
 	got     map[id]string
-	order   map[uint64][]uint64 // boot → numbers as they came first
-	again   int                 // came more than once
-	changed []string            // came again as something else, or was not JSON
+	again   int      // came more than once
+	changed []string // came again as something else, or was not JSON
 }
 
 func collect(t *testing.T, addr string) *collector {
 	t.Helper()
-	c := &collector{got: map[id]string{}, order: map[uint64][]uint64{}}
+	c := &collector{got: map[id]string{}}
 	subscribed := make(chan struct{}, 1)
 	opts := paho.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("collector").
 		SetCleanSession(false).SetAutoReconnect(true).SetMaxReconnectInterval(100 * time.Millisecond).
@@ -68,7 +67,6 @@ func (c *collector) take(_ paho.Client, m paho.Message) {
 		switch {
 		case !seen:
 			c.got[i] = string(raw)
-			c.order[p.Boot] = append(c.order[p.Boot], p.Seq)
 		case before != string(raw):
 			c.changed = append(c.changed, string(raw))
 		default:

@@ -14,9 +14,18 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
+
+// TB is what Start needs of a *testing.T: `make bench` has none, and gives
+// something of its own.
+type TB interface {
+	Helper()
+	TempDir() string
+	Cleanup(func())
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
 
 // Config chooses what the broker asks for. The zero value is open TCP.
 type Config struct {
@@ -34,7 +43,7 @@ type Config struct {
 
 // Broker is a running Mosquitto. It ends with its test.
 type Broker struct {
-	t    testing.TB
+	t    TB
 	dir  string
 	addr string
 
@@ -44,7 +53,7 @@ type Broker struct {
 }
 
 // Start starts a broker and waits until it accepts connections.
-func Start(t testing.TB, cfg Config) *Broker {
+func Start(t TB, cfg Config) *Broker {
 	t.Helper()
 	b := &Broker{t: t, dir: t.TempDir()}
 	// Another process may take the port before Mosquitto does: pick again.
@@ -104,7 +113,7 @@ func (b *Broker) signal(s syscall.Signal) {
 	}
 }
 
-func freeAddr(t testing.TB) string {
+func freeAddr(t TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

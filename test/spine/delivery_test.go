@@ -83,6 +83,9 @@ func checkDemo(t *testing.T, p payload.Prediction) {
 		t.Errorf("%s of camera %s has no results", p.ID, p.Camera)
 		return
 	}
+	if (p.Clock == payload.ClockUnsynced) != (p.BootID != "" && p.UptimeUs > 0) {
+		t.Errorf("%s is %s with uptime %d of boot %q", p.ID, p.Clock, p.UptimeUs, p.BootID)
+	}
 	top := p.Results[0]
 	switch p.Camera {
 	case "bird":

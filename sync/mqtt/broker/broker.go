@@ -131,6 +131,10 @@ func newServer(log *slog.Logger) *mochi.Server {
 	caps.MaximumClientWritesPending = maxPending
 	caps.MaximumInflight = maxInflight
 	caps.MaximumSessionExpiryInterval = sessionExpiry
+	// What is retained stays: mochi measures a message's age by the wall clock,
+	// and would drop all of them when that is set, and a quiet device's status
+	// after a day.
+	caps.MaximumMessageExpiryInterval = 0
 	return mochi.New(&mochi.Options{
 		Capabilities: caps,
 		Logger:       slog.New(quiet{log.Handler()}),

@@ -2,10 +2,13 @@ package broker
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/mochi-mqtt/server/v2/packets"
 	"go.uber.org/goleak"
 )
 
@@ -80,4 +83,21 @@ func TestServesUntilTheContextEnds(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	<-lost
+}
+
+// TestRetainedSurvivesASetClock: to a clock that was set forward, what was
+// published before is years old.
+func TestRetainedSurvivesASetClock(t *testing.T) {
+	server := newServer(slog.New(slog.DiscardHandler))
+	server.Topics.Retained.Add("egret/status", packets.Packet{TopicName: "egret/status", Created: time.Now().AddDate(-20, 0, 0).Unix()})
+	if err := server.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2500 * time.Millisecond) // mochi looks every second
+	if _, ok := server.Topics.Retained.Get("egret/status"); !ok {
+		t.Error("a retained message was dropped for its age")
+	}
+	if err := server.Close(); err != nil {
+		t.Error(err)
+	}
 }
