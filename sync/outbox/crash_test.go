@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,6 +129,20 @@ func TestKilledProcessLosesNothingFlushed(t *testing.T) {
 		t.Errorf("%d were flushed: %+v", flushed, s)
 	}
 	wantSeqs(t, drain(t, o), 0, int(s.Stored))
+}
+
+// A start that was killed while it counted leaves nothing that piles up.
+func TestKilledStartLeavesNoFiles(t *testing.T) {
+	path := tempPath(t)
+	if err := os.WriteFile(path+".boot.new", []byte("12 and half a li"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := open(t, path, nil); o.Boot() != 1 {
+		t.Errorf("boot %d, want 1", o.Boot())
+	}
+	if files, _ := filepath.Glob(path + "*"); len(files) != 2 { // with its boot counter
+		t.Errorf("left behind: %v", files)
+	}
 }
 
 func TestFullDiskKeepsRecordsInMemory(t *testing.T) {
