@@ -19,7 +19,8 @@ CGO_ENABLED=0 go build -o "$P/payload/powercut" ./test/rig/powercut
 # No commit of the file system's own accord, which is every 5 s: only what the
 # outbox has fsynced is safe.
 cat >"$P/payload/test.sh" <<-'GUEST'
-	mount -o remount,commit=900 /scratch && ./powercut write /scratch /dev/disk/by-id/virtio-scratch || echo "the writer failed"
+	mount -o remount,commit=900 /scratch || exit
+	./powercut write /scratch /dev/disk/by-id/virtio-scratch || exit
 	echo @@CUT-NOW
 	sleep 60
 GUEST
@@ -28,5 +29,4 @@ truncate -s 32M "$P/disk.img"
 mke2fs -q -F -t ext4 -m 0 "$P/disk.img" 24M
 cp "$P/disk.img" "$P/before.img"
 KEEP_SCRATCH="$P/disk.img" SCRATCH_LOG="$P/log" CUT_ON='@@CUT-NOW' TIMEOUT="${TIMEOUT:-600}" BASE="$BASE" "$HERE/vmtest.sh" "$P/payload"
-if [ -n "${KEEP:-}" ]; then cp --sparse=always "$P/log" "$P/before.img" "$KEEP/"; fi
 "$P/payload/powercut" check "$P/log" "$P/before.img"
