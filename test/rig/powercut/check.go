@@ -58,9 +58,6 @@ func check(logPath, imagePath string) error {
 		}
 	}
 	defer os.RemoveAll(c.dir)
-	if err := os.Mkdir(c.mount(), 0o755); err != nil {
-		return err
-	}
 	began := time.Now()
 	marks := 0
 	for i, e := range log {
@@ -94,8 +91,6 @@ func check(logPath, imagePath string) error {
 	}
 	return nil
 }
-
-func (c *checker) mount() string { return filepath.Join(c.dir, "disk") }
 
 // add does an entry; safe tells whether it made anything certain.
 func (c *checker) add(e entry) (safe bool) {
@@ -138,19 +133,23 @@ func (c *checker) try(cut int, kept string, keep func() bool) {
 // open mounts the disk, which has the kernel replay its journal as after a
 // real cut, and looks into the outbox.
 func (c *checker) open(disk []byte) (err error) {
-	image := filepath.Join(c.dir, "image")
-	if err := os.WriteFile(image, disk, 0o600); err != nil {
+	at := filepath.Join(c.dir, fmt.Sprint(c.disks))
+	image := at + ".img"
+	if err := errors.Join(os.WriteFile(image, disk, 0o600), os.Mkdir(at, 0o755)); err != nil {
 		return err
 	}
-	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop,noatime", image, c.mount()).CombinedOutput(); err != nil {
+	defer os.Remove(image)
+	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop,noatime", image, at).CombinedOutput(); err != nil {
 		return fmt.Errorf("mount: %w: %s", err, out)
 	}
 	defer func() {
-		if out, uerr := exec.Command("umount", c.mount()).CombinedOutput(); uerr != nil {
+		// Lazily: an outbox that set its file aside keeps that open.
+		if out, uerr := exec.Command("umount", "-l", at).CombinedOutput(); uerr != nil {
 			err = errors.Join(err, fmt.Errorf("umount: %w: %s", uerr, out))
 		}
+		_ = os.Remove(at) // an empty folder, and it goes with the others
 	}()
-	path := filepath.Join(c.mount(), "outbox.db")
+	path := filepath.Join(at, "outbox.db")
 	o, err := outbox.Open(outbox.Options{Path: path, FlushInterval: time.Hour, MaxBytes: 64 << 20})
 	if err != nil {
 		return err
