@@ -39,7 +39,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln bench microbench fuzz e2e env install uninstall clean
+.PHONY: help deps build run test race lint vuln bench microbench fuzz e2e soak powercut env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -93,6 +93,13 @@ fuzz: deps ## run every fuzz target for FUZZTIME (default 10s) each
 
 e2e: build ## run the daemon under real systemd with a real camera driver, in a virtual machine
 	@test/rig/e2e.sh
+
+soak: ## prove delivery at length: kills, power cuts, damage, full disks (root; 8 to 15 minutes)
+	@DEPS_TEST=1 build/deps.sh
+	@test/soak.sh
+
+powercut: ## cut the power after every write of an outbox's disk, in a virtual machine (root; part of soak)
+	@test/rig/powercut.sh
 
 env: ## print the environment that go, gopls and dlv need: eval "$(make env)"
 	@printf "export CGO_CFLAGS='%s'\nexport CGO_LDFLAGS='%s'\nexport LD_LIBRARY_PATH='%s'\n" '$(CGO_CFLAGS)' '$(CGO_LDFLAGS)' '$(LD_LIBRARY_PATH)'

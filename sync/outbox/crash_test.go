@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -164,6 +165,20 @@ func TestKilledWhileThinning(t *testing.T) {
 		if s.Dropped[DroppedThinned] == 0 {
 			t.Errorf("nothing was thinned: %+v", s)
 		}
+	}
+}
+
+// A start that was killed while it counted leaves nothing that piles up.
+func TestKilledStartLeavesNoFiles(t *testing.T) {
+	path := tempPath(t)
+	if err := os.WriteFile(path+".boot.new", []byte("12 and half a li"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := open(t, path, nil); o.Boot() != 1 {
+		t.Errorf("boot %d, want 1", o.Boot())
+	}
+	if files, _ := filepath.Glob(path + "*"); len(files) != 2 { // with its boot counter
+		t.Errorf("left behind: %v", files)
 	}
 }
 

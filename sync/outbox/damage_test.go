@@ -197,8 +197,12 @@ func TestFlippedBits(t *testing.T) {
 		t.Fatal(err)
 	}
 	good = bytes.TrimRight(good, "\x00")
+	rounds := 200
+	if soaking() {
+		rounds = 1000
+	}
 	rng := rand.New(rand.NewPCG(7, 7))
-	for round := range 200 {
+	for round := range rounds {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "outbox.db")
 		bad := append(bytes.Clone(good), make([]byte, 64<<10)...)

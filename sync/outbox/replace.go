@@ -200,9 +200,9 @@ func (o *Outbox) saveAccount() error {
 }
 
 // writeFileSync replaces a small file so that a power cut leaves the old or
-// the new content.
+// the new content. What a crash leaves of it, the next one overwrites.
 func writeFileSync(path, content string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,7 @@ func (b *Broker) Stop() {
 		return
 	}
 	_ = b.cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
+	_ = b.cmd.Process.Signal(syscall.SIGCONT) // or frozen
 	_ = b.cmd.Wait()                          // its exit code says nothing here
 	b.cmd = nil
 }
@@ -97,6 +98,21 @@ func (b *Broker) Restart() {
 	b.Stop()
 	if err := b.start(); err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+// Freeze stops the broker where it is, as a machine that swaps does: its
+// connections stay open and nothing answers. Thaw lets it go on.
+func (b *Broker) Freeze() { b.signal(syscall.SIGSTOP) }
+
+// Thaw ends a Freeze, or does nothing.
+func (b *Broker) Thaw() { b.signal(syscall.SIGCONT) }
+
+func (b *Broker) signal(s syscall.Signal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cmd != nil {
+		_ = b.cmd.Process.Signal(s) // it may be gone already
 	}
 }
 

@@ -1,0 +1,19 @@
+#!/bin/bash
+# soak.sh runs the proofs of delivery at length, one after the other, and
+# prints what each found. `make soak` sets the environment that Go needs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+GO=${GO:-go}
+export EGRET_SOAK=1
+
+prove() { # prove TITLE PACKAGE TESTS
+	echo "== $1"
+	nice "$GO" test -count=1 -timeout 60m -v -run "$3" "$2" | sed '/^=== /d; /^PASS$/d'
+}
+
+prove 'kill -9 at any moment' ./test/delivery TestKilledAtAnyMoment
+prove 'the disk full, and freed' ./test/delivery Disk
+prove 'the file damaged' ./sync/outbox 'TestFlippedBits|TestCorruptedFile'
+echo '== power cuts'
+nice test/rig/powercut.sh
+echo "soak: all held, in $((SECONDS / 60)) minutes"
