@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/sync/payload"
@@ -279,7 +280,7 @@ func TestNewChoiceIsKeptWhenTheClockWasSetBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceFile(m.Path, data); err != nil {
+	if err := wholefile.Write(m.Path, data); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.store("new", Choice{Delegate: "cpu", Threads: 2}); err != nil {

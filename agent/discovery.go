@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sync/mqtt"
 	"github.com/egret-edge/egret/sync/payload"
 )
@@ -162,7 +163,7 @@ func (d *discovery) write(t told) {
 	case len(t) == 0:
 		err = os.Remove(d.path)
 	default:
-		err = replaceFile(d.path, data)
+		err = wholefile.Write(d.path, data)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		d.log.Warn("what Home Assistant was told cannot be taken back later", "error", err)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/egret-edge/egret/internal/wholefile"
 )
 
 // streak counts the agent's starts that ended soon and without order, in a row:
@@ -35,7 +37,7 @@ func (s streak) begin() (int, error) {
 			bad = 0
 		}
 	}
-	if err := replaceFile(s.path, []byte(strconv.Itoa(bad+1)+"\n")); err != nil {
+	if err := wholefile.Write(s.path, []byte(strconv.Itoa(bad+1)+"\n")); err != nil {
 		return bad, fmt.Errorf("count starts: %w", err)
 	}
 	return bad, nil

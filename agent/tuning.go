@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/tflite"
 )
 
@@ -91,7 +92,7 @@ func (m *TuningMemory) store(key string, c Choice) error {
 	if err != nil {
 		return fmt.Errorf("encode choices: %w", err)
 	}
-	return replaceFile(m.Path, data)
+	return wholefile.Write(m.Path, data)
 }
 
 // Forget has everything measured anew.
@@ -100,23 +101,6 @@ func (m *TuningMemory) Forget() error {
 		return fmt.Errorf("forget choices of delegate and threads: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file that is whole after a power cut at any moment.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
 
 // tuningKey names everything that a choice depends on: when one of it changes,

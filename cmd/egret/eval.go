@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/egret-edge/egret/agent"
-	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/internal/chart"
 )
 
@@ -66,15 +65,7 @@ func eval(cmd *cobra.Command, f evalFlags, dir string) error {
 	bar := newProgress(stderr, examples.Len()*len(f.models), true)
 	var all []agent.Evaluation
 	for _, m := range f.models {
-		path, err := agent.FindModel(m)
-		if err != nil {
-			return err
-		}
-		b, err := agent.OpenModel(configs.Model{Path: path, Labels: f.labels})
-		if err != nil {
-			return err
-		}
-		opts, err := f.on.options(cmd, b)
+		b, opts, err := f.on.open(cmd, m, f.labels)
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/egret-edge/egret/agent"
-	"github.com/egret-edge/egret/configs"
 )
 
 type explainFlags struct {
@@ -53,15 +52,7 @@ func explain(cmd *cobra.Command, f explainFlags, file string) error {
 	if err := canWrite(f.out); err != nil {
 		return err
 	}
-	path, err := agent.FindModel(f.model)
-	if err != nil {
-		return err
-	}
-	b, err := agent.OpenModel(configs.Model{Path: path, Labels: f.labels})
-	if err != nil {
-		return err
-	}
-	opts, err := f.on.options(cmd, b)
+	b, opts, err := f.on.open(cmd, f.model, f.labels)
 	if err != nil {
 		return err
 	}

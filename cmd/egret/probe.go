@@ -128,6 +128,21 @@ func (r *runsOn) options(cmd *cobra.Command, b *tflite.Bundle) (tflite.Options, 
 	return tflite.Options{Delegate: c.Delegate, Threads: c.Threads}, nil
 }
 
+// open finds the model of a command and what to run it on; labels, when not
+// empty, replace its own.
+func (r *runsOn) open(cmd *cobra.Command, model, labels string) (*tflite.Bundle, tflite.Options, error) {
+	path, err := agent.FindModel(model)
+	if err != nil {
+		return nil, tflite.Options{}, err
+	}
+	b, err := agent.OpenModel(configs.Model{Path: path, Labels: labels})
+	if err != nil {
+		return nil, tflite.Options{}, err
+	}
+	opts, err := r.options(cmd, b)
+	return b, opts, err
+}
+
 // checkDelegate checks --delegate and --threads.
 func checkDelegate(spec string, threads int) error {
 	if _, err := tflite.ParseDelegate(spec); err != nil {

@@ -320,7 +320,7 @@ func photo(t testing.TB, w, h int) *image.RGBA {
 	t.Helper()
 	f, err := os.Open("../../samples/detect/example.jpg")
 	if err != nil {
-		t.Skip("no photograph: make deps fetches it")
+		t.Fatalf("%v (make deps brings it)", err)
 	}
 	defer f.Close()
 	src, err := jpeg.Decode(f)

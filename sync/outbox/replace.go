@@ -13,6 +13,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/egret-edge/egret/internal/wholefile"
 )
 
 func lockedError(path string) error {
@@ -177,7 +179,7 @@ func (o *Outbox) countBoot() error {
 		seen, _ = strconv.ParseUint(strings.TrimSpace(string(buf)), 10, 64)
 	}
 	o.acc.Boot = max(o.acc.Boot, seen) + 1
-	if err := writeFileSync(side, strconv.FormatUint(o.acc.Boot, 10)+"\n"); err != nil {
+	if err := wholefile.Write(side, []byte(strconv.FormatUint(o.acc.Boot, 10)+"\n")); err != nil {
 		return fmt.Errorf("count boot: %w", err)
 	}
 	err := o.saveAccount()
@@ -197,22 +199,4 @@ func (o *Outbox) saveAccount() error {
 	return guard(func() error {
 		return o.db.Update(func(tx *bolt.Tx) error { return writeAccount(tx, o.acc) })
 	})
-}
-
-// writeFileSync replaces a small file so that a power cut leaves the old or
-// the new content. What a crash leaves of it, the next one overwrites.
-func writeFileSync(path, content string) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
