@@ -133,7 +133,7 @@ func (s *session) blame(ctx context.Context, cause error) {
 		return // we are shutting down
 	}
 	s.reap()
-	if len(s.inflight) == 0 || s.inflight[0].token == nil {
+	if len(s.inflight) == 0 || !s.inflight[0].sent() {
 		return // nothing was sent
 	}
 	p, f := &s.c.poison, s.inflight[0]
@@ -145,12 +145,13 @@ func (s *session) blame(ctx context.Context, cause error) {
 	if !p.closed(f.batch.First(), f.batch.Len(), f.batch.Bytes()) {
 		return
 	}
+	seq, size := f.batch.First(), f.batch.Bytes()
 	reason := fmt.Sprintf("the broker closed the connection %d times when it was sent: %v", p.tries, ended)
 	if err := s.c.queue.Refuse(f.batch, reason); err != nil {
 		return // closed: release says nothing either
 	}
 	s.c.opts.Logger.Warn("a prediction is refused and kept as a dead letter, see egret outbox ls --dead: "+reason,
-		"seq", f.batch.First(), "bytes", f.batch.Bytes(), "broker", redacted(s.c.broker))
+		"seq", seq, "bytes", size, "broker", redacted(s.c.broker))
 	p.refused()
 	s.inflight = s.inflight[1:]
 }
@@ -158,7 +159,7 @@ func (s *session) blame(ctx context.Context, cause error) {
 // reap acknowledges what the broker had acknowledged before it closed: the
 // oldest that is left is then the one that it did not take.
 func (s *session) reap() {
-	for len(s.inflight) > 0 && s.inflight[0].token != nil {
+	for len(s.inflight) > 0 && s.inflight[0].sent() {
 		select {
 		case <-s.inflight[0].token.Done():
 		default:

@@ -151,7 +151,7 @@ func TestNoBlameForWhatWasNotSent(t *testing.T) {
 		if !ok {
 			t.Fatal("the record is gone")
 		}
-		s := &session{c: c, inflight: []flight{{batch: b}}, wire: &wire{ended: io.EOF}}
+		s := &session{c: c, inflight: []*flight{{batch: b}}, wire: &wire{ended: io.EOF}}
 		s.blame(t.Context(), io.EOF)
 		s.release()
 	}

@@ -26,23 +26,20 @@ type session struct {
 	client   paho.Client
 	lost     chan error // paho's handler sends without waiting
 	wire     *wire
-	inflight []flight // oldest first
+	pump     pump
+	inflight []*flight // oldest first
+	spare    [][]byte  // buffers for messages
+	late     *time.Timer
 	window   window
 	sent     sent
 	turned   chan Request // commands that there was no room for
 }
 
-type flight struct {
-	batch    outbox.Batch
-	token    paho.Token // nil: never handed over
-	sent     time.Time
-	backlog  bool
-	deadline time.Time
-}
-
 // run publishes until the connection breaks (its error says why) or ctx ends
 // and the rest is sent. What was not acknowledged goes back to the queue.
 func (s *session) run(ctx, life context.Context) error {
+	s.late = time.NewTimer(0)
+	s.pump.start(s.client, s.c.opts.Topics.Predictions())
 	defer s.release()
 	if err := s.subscribe(life); err != nil {
 		return err
@@ -68,13 +65,11 @@ func (s *session) loop(ctx, life context.Context) error {
 	stop := ctx.Done()
 	var drained <-chan time.Time
 	for {
-		if err := s.fill(life); err != nil {
-			return err
-		}
+		s.fill()
 		if stop == nil && len(s.inflight) == 0 {
 			return nil
 		}
-		acked, late := s.oldest()
+		progress, late := s.oldest()
 		var err error
 		select {
 		case <-stop:
@@ -83,8 +78,8 @@ func (s *session) loop(ctx, life context.Context) error {
 			return nil
 		case err = <-s.lost:
 			err = lostError(err)
-		case <-acked:
-			err = s.acknowledge()
+		case <-progress:
+			err = s.proceed()
 		case <-late:
 			err = errAckTimeout
 		case <-s.c.queue.Ready():
@@ -123,9 +118,9 @@ func (s *session) cause(err error) error {
 	}
 }
 
-// fill publishes batches until the windows are full or the queue is empty: what
-// is new first, and the backlog with what is left.
-func (s *session) fill(life context.Context) error {
+// fill sends batches until the windows are full or the queue is empty: what is
+// new first, and the backlog with what is left.
+func (s *session) fill() {
 	records, bytes, window := s.c.poison.limits(s.c.opts.BatchRecords, s.c.opts.BatchBytes, s.c.opts.MaxInFlight)
 	for len(s.inflight) < window {
 		var batch outbox.Batch
@@ -138,70 +133,13 @@ func (s *session) fill(life context.Context) error {
 			batch, ok = s.c.queue.Take(records, bytes)
 		}
 		if !ok {
-			return nil
+			return
 		}
 		if backlog {
 			s.window.sent()
 		}
-		now := time.Now()
-		token, err := s.publish(life, s.c.opts.Topics.Predictions(), 1, false, joinArray(batch, s.c.opts.Rewrite))
-		s.inflight = append(s.inflight, flight{batch, token, now, backlog, now.Add(s.c.opts.AckTimeout)})
-		if err != nil {
-			return err
-		}
+		s.fly(batch, backlog)
 	}
-	return nil
-}
-
-// joinArray makes one JSON array of JSON objects, each rewritten.
-func joinArray(b outbox.Batch, rewrite func([]byte) []byte) []byte {
-	buf := make([]byte, 0, b.Bytes()+b.Len()+1)
-	for i := range b.Len() {
-		if i == 0 {
-			buf = append(buf, '[')
-		} else {
-			buf = append(buf, ',')
-		}
-		buf = append(buf, rewrite(b.Record(i))...)
-	}
-	return append(buf, ']')
-}
-
-// oldest gives the channels on which the oldest message in flight ends. Only
-// it is waited for: brokers acknowledge in order (MQTT 3.1.1, 4.6).
-func (s *session) oldest() (acked <-chan struct{}, late <-chan time.Time) {
-	if len(s.inflight) == 0 {
-		return nil, nil
-	}
-	f := s.inflight[0]
-	return f.token.Done(), time.After(time.Until(f.deadline))
-}
-
-func (s *session) acknowledge() error {
-	f := s.inflight[0]
-	if err := f.token.Error(); err != nil {
-		return s.cause(fmt.Errorf("publish: %w", err))
-	}
-	if s.inflight = s.inflight[1:]; len(s.inflight) > 0 {
-		// On a slow link a window takes longer than one message may.
-		s.inflight[0].deadline = time.Now().Add(s.c.opts.AckTimeout)
-	}
-	if f.backlog {
-		s.window.acknowledged(f.sent, time.Now())
-	}
-	s.c.poison.acknowledged(f.batch.First())
-	if err := s.c.queue.Ack(f.batch); err != nil {
-		return fmt.Errorf("acknowledge: %w", err)
-	}
-	return nil
-}
-
-// release gives back what was not acknowledged.
-func (s *session) release() {
-	for _, f := range s.inflight {
-		s.c.queue.Release(f.batch)
-	}
-	s.inflight = nil
 }
 
 // publish hands a message to paho. That may block for the whole write timeout

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -102,8 +103,12 @@ func blockSize(v []byte) (count, bytes int, err error) {
 	return count, bytes, nil
 }
 
-// decodeBlock unpacks a block. The records share memory of their own.
-func decodeBlock(v []byte) ([][]byte, error) {
+// decodeBlock unpacks a block. The records share memory of their own, which is
+// m's, if there is one.
+func decodeBlock(v []byte, m *memory) ([][]byte, error) {
+	if m == nil {
+		m = new(memory)
+	}
 	count, bytes, err := blockSize(v)
 	if err != nil {
 		return nil, err
@@ -111,28 +116,32 @@ func decodeBlock(v []byte) ([][]byte, error) {
 	if crc32.Checksum(v[5:], castagnoli) != binary.LittleEndian.Uint32(v[1:]) {
 		return nil, fmt.Errorf("block checksum: %w", errDamaged)
 	}
-	rest, err := decompressor().DecodeAll(v[blockHeader:], make([]byte, 0, min(bytes+3*count, 1<<20)))
+	if n := min(bytes+3*count, 1<<20); cap(m.raw) < n {
+		m.raw = make([]byte, 0, n)
+	}
+	m.raw, err = decompressor().DecodeAll(v[blockHeader:], m.raw[:0])
 	if err != nil {
 		return nil, fmt.Errorf("block content: %w: %w", errDamaged, err)
 	}
+	rest := m.raw
 	if len(rest) < bytes+count {
 		return nil, fmt.Errorf("block length: %w", errDamaged)
 	}
-	recs := make([][]byte, 0, count)
+	m.datas = slices.Grow(m.datas[:0], count)
 	for range count {
 		n, used := binary.Uvarint(rest)
 		if used <= 0 || n > uint64(len(rest)-used) {
 			return nil, fmt.Errorf("block record: %w", errDamaged)
 		}
 		rest = rest[used:]
-		recs = append(recs, rest[:n:n])
+		m.datas = append(m.datas, rest[:n:n])
 		rest = rest[n:]
 		bytes -= int(n)
 	}
 	if bytes != 0 || len(rest) != 0 {
 		return nil, fmt.Errorf("block length: %w", errDamaged)
 	}
-	return recs, nil
+	return m.datas, nil
 }
 
 // bitmap marks the records of a block that are done (acknowledged or dropped)

@@ -39,12 +39,14 @@ func putBlock(b *bolt.Bucket, first uint64, blob []byte) error {
 
 // deleteBlock removes all chunks of a block.
 func deleteBlock(b *bolt.Bucket, first uint64) error {
+	c := b.Cursor()
 	for i := range maxChunks {
+		// Not Next: what it gives after a Delete is not defined.
 		key := chunkKey(first, i)
-		if b.Get(key) == nil {
+		if k, _ := c.Seek(key); !bytes.Equal(k, key) {
 			return nil
 		}
-		if err := b.Delete(key); err != nil {
+		if err := c.Delete(); err != nil {
 			return err
 		}
 	}
@@ -56,6 +58,7 @@ type blockCursor struct {
 	c    *bolt.Cursor
 	k, v []byte // the next chunk
 	prev []byte
+	blob []byte
 }
 
 // seekBlock stands before the first block at or after seq.
@@ -65,13 +68,14 @@ func seekBlock(b *bolt.Bucket, seq uint64) *blockCursor {
 	return c
 }
 
-// next gives a block and copies its bytes, or its header only; ok is false at
-// the end. A key out of its place is an error: nothing behind it can be
+// next gives a block and copies its bytes, or its header only, which stay until
+// the next call; ok is false at the end. A key out of its place is an error: nothing behind it can be
 // trusted.
 func (c *blockCursor) next(headerOnly bool) (first uint64, blob []byte, ok bool, err error) {
+	c.blob = c.blob[:0]
 	for i := 0; ; i++ {
 		if i > 0 && (c.k == nil || !bytes.HasPrefix(c.k, seqKey(first))) {
-			return first, blob, true, nil
+			return first, c.blob, true, nil
 		}
 		if c.k == nil {
 			return 0, nil, false, nil
@@ -81,7 +85,7 @@ func (c *blockCursor) next(headerOnly bool) (first uint64, blob []byte, ok bool,
 		}
 		first = binary.BigEndian.Uint64(c.k)
 		if i == 0 || !headerOnly {
-			blob = append(blob, c.v...)
+			c.blob = append(c.blob, c.v...)
 		}
 		c.prev = append(c.prev[:0], c.k...)
 		c.k, c.v = c.c.Next()

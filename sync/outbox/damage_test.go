@@ -295,7 +295,7 @@ func FuzzDecodeBlock(f *testing.F) {
 		if len(v) > 1<<20 {
 			return
 		}
-		recs, err := decodeBlock(v)
+		recs, err := decodeBlock(v, nil)
 		if err != nil {
 			return
 		}
@@ -303,7 +303,7 @@ func FuzzDecodeBlock(f *testing.F) {
 		for _, r := range recs {
 			again = append(again, &record{data: r})
 		}
-		back, err := decodeBlock(encodeBlock(again))
+		back, err := decodeBlock(encodeBlock(again), nil)
 		if err != nil || len(back) != len(recs) {
 			t.Fatalf("does not come back: %v", err)
 		}

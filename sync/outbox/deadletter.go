@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -55,12 +56,9 @@ func (o *Outbox) Refuse(b Batch, reason string) error {
 		return ErrClosed
 	}
 	now := time.Now()
-	for _, r := range b.recs {
-		if r.state != leased {
-			continue // given back twice
-		}
+	for _, r := range b.end() {
 		o.leasedN--
-		o.letters = append(o.letters, Letter{Seq: r.seq, Time: now, Reason: reason, Record: r.data})
+		o.letters = append(o.letters, Letter{Seq: r.seq, Time: now, Reason: reason, Record: bytes.Clone(r.data)})
 		o.acc.Dropped[DroppedRefused]++
 		o.finish(r)
 	}

@@ -34,7 +34,7 @@ func (o *Outbox) lose(records, bytes uint64, reason string) {
 	o.acc.Dropped[reason] += records
 	o.drops.add(reason, records)
 	o.counted = true
-	o.changes++
+	o.changed()
 }
 
 func (o *Outbox) loseBlock(s stored, reason string) {

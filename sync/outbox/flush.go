@@ -89,15 +89,15 @@ func (o *Outbox) plan() (plan, bool) {
 	for first := range o.dead {
 		p.dead = append(p.dead, first)
 	}
-	for blk := range o.touched {
-		p.touched = append(p.touched, blk)
+	p.touched, o.touched = o.touched, nil
+	for _, blk := range p.touched {
+		blk.touched = false
 		if blk.left == 0 {
 			p.emptied = append(p.emptied, blk)
 		} else {
 			p.marked[blk.first] = append(bitmap(nil), blk.done...)
 		}
 	}
-	clear(o.touched)
 	p.letters, o.letters = o.letters, nil
 	any := o.counted || len(p.added)+len(p.dead)+len(p.touched)+len(p.rewritten) > 0
 	o.counted = false
@@ -162,7 +162,7 @@ func (p plan) write(tx *bolt.Tx) error {
 func (o *Outbox) settle(p plan, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.changes++
+	o.changed()
 	if err != nil {
 		o.undo(p)
 		return
@@ -188,7 +188,7 @@ func (o *Outbox) undo(p plan) {
 	o.counted = true
 	o.letters = newestLetters(append(p.letters, o.letters...))
 	for _, blk := range p.touched {
-		o.touched[blk] = struct{}{}
+		o.touch(blk)
 	}
 	for _, a := range p.added {
 		delete(o.blocks, a.blk.first)
@@ -207,7 +207,7 @@ func (o *Outbox) settleBlock(a addition) {
 		r.blk, r.index = a.blk, i
 		if r.state == done { // acknowledged meanwhile, and counted then
 			a.blk.mark(i)
-			o.touched[a.blk] = struct{}{}
+			o.touch(a.blk)
 			keep = true
 			continue
 		}

@@ -87,7 +87,7 @@ func Export(path string, fn func(seq uint64, rec []byte) error) error {
 }
 
 func exportBlock(first uint64, blob []byte, marks bitmap, fn func(uint64, []byte) error) error {
-	recs, err := decodeBlock(blob)
+	recs, err := decodeBlock(blob, nil)
 	if err != nil {
 		return fmt.Errorf("block %d: %w", first, err)
 	}

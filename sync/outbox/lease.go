@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"errors"
 	"slices"
 	"sort"
 )
@@ -16,7 +15,7 @@ func (o *Outbox) Take(maxRecords, maxBytes int) (Batch, bool) {
 	defer o.mu.Unlock()
 	for {
 		r := o.stored.oldestFree()
-		if o.unloaded > 0 && (r == nil || r.seq >= o.loadedTo) && len(b.recs) < maxRecords && !o.closed {
+		if o.unloaded > 0 && (r == nil || r.seq >= o.loadedTo) && b.Len() < maxRecords && !o.closed {
 			if !o.load() {
 				break
 			}
@@ -48,83 +47,21 @@ type leasing struct {
 	Batch
 	o                    *Outbox
 	maxRecords, maxBytes int
-	size                 int
 }
 
 // add leases r; false when the batch is full or there is none.
 func (b *leasing) add(r *record) bool {
-	if r == nil || b.o.closed || len(b.recs) >= b.maxRecords || len(b.recs) > 0 && b.size+len(r.data) > b.maxBytes {
+	if r == nil || b.o.closed || b.Len() >= b.maxRecords || b.Len() > 0 && b.bytes+len(r.data) > b.maxBytes {
 		return false
+	}
+	if b.lease == nil {
+		b.lease = &lease{recs: make([]*record, 0, min(b.maxRecords, 64))}
 	}
 	r.state = leased
 	b.o.leasedN++
-	b.size += len(r.data)
+	b.bytes += len(r.data)
 	b.recs = append(b.recs, r)
 	return true
-}
-
-// load brings the next block from disk into memory. It is called with mu held
-// and lets go of it while it reads; false means that the disk gave an error.
-func (o *Outbox) load() bool {
-	if o.broken != nil {
-		return false
-	}
-	db, from, changes := o.db, o.loadedTo, o.changes
-	o.mu.Unlock()
-	s, found, err := readBlock(db, from)
-	o.mu.Lock()
-	switch {
-	case o.closed:
-		return false
-	case changes != o.changes || from != o.loadedTo || db != o.db:
-		return true // look again
-	case err != nil:
-		o.fail(err)
-		if errors.Is(err, errDamaged) {
-			o.broken = err
-			notify(o.wake)
-		}
-		return false
-	case !found:
-		// Blocks whose header was damaged could not say how many they held.
-		o.lose(o.unloaded, 0, DroppedDamaged)
-		return true
-	}
-	if o.skip(s.first) {
-		return true
-	}
-	if s.err != nil {
-		o.loseBlock(s, DroppedDamaged)
-		return true
-	}
-	o.adopt(s)
-	return true
-}
-
-// skip steps over a block that is in memory already or waits for deletion.
-func (o *Outbox) skip(first uint64) bool {
-	_, dead := o.dead[first]
-	if !dead && o.blocks[first] == nil {
-		return false
-	}
-	o.loadedTo = first + 1
-	return true
-}
-
-// adopt makes the records of a block that was read takeable.
-func (o *Outbox) adopt(s stored) {
-	blk := &block{first: s.first, count: s.count, left: s.live, done: newBitmap(s.count)}
-	copy(blk.done, s.marks)
-	var recs []*record
-	for i, data := range s.recs {
-		if !blk.done.has(i) {
-			recs = append(recs, &record{seq: s.first + uint64(i), data: data, blk: blk, index: i})
-		}
-	}
-	o.blocks[s.first] = blk
-	o.unloaded -= min(o.unloaded, uint64(s.live))
-	o.loadedTo = s.first + uint64(s.count)
-	o.insertStored(recs)
 }
 
 // insertStored adds the consecutive records of one block where they belong.
@@ -147,10 +84,7 @@ func (o *Outbox) Ack(b Batch) error {
 	if o.closed {
 		return ErrClosed
 	}
-	for _, r := range b.recs {
-		if r.state != leased {
-			continue // given back twice
-		}
+	for _, r := range b.end() {
 		o.leasedN--
 		o.acc.Acknowledged++
 		o.finish(r)
@@ -164,13 +98,11 @@ func (o *Outbox) Ack(b Batch) error {
 func (o *Outbox) Release(b Batch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, r := range b.recs {
-		if r.state == leased {
-			r.state = free
-			o.leasedN--
-			o.acc.Duplicated++
-			o.counted = true
-		}
+	for _, r := range b.end() {
+		r.state = free
+		o.leasedN--
+		o.acc.Duplicated++
+		o.counted = true
 	}
 	o.held.rewind()
 	o.stored.rewind()
@@ -189,9 +121,18 @@ func (o *Outbox) finish(r *record) {
 	o.acc.Stored--
 	o.acc.StoredBytes -= min(o.acc.StoredBytes, uint64(len(r.data)))
 	r.blk.mark(r.index)
-	o.touched[r.blk] = struct{}{}
+	o.touch(r.blk)
 }
 
+// touch has the next flush write a block's marks.
+func (o *Outbox) touch(blk *block) {
+	if !blk.touched {
+		blk.touched = true
+		o.touched = append(o.touched, blk)
+	}
+}
+
+// mark notes that record i is done.
 func (b *block) mark(i int) {
 	b.done.set(i)
 	b.left--

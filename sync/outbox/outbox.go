@@ -123,8 +123,9 @@ type Outbox struct {
 	// loadedTo on, except blocks in memory and dead ones.
 	unloaded uint64
 	loadedTo uint64
+	reader   *reader             // from loadedTo on; may be nil
 	blocks   map[uint64]*block   // in memory, by first sequence
-	touched  map[*block]struct{} // of blocks: their marks must be written
+	touched  []*block            // their marks must be written
 	dead     map[uint64]struct{} // not in memory, to be deleted
 	changes  uint64              // counts changes of the set of stored blocks
 	counted  bool                // acc differs from the file's
@@ -169,7 +170,7 @@ func (o *Outbox) start(db *bolt.DB, acc account) {
 	o.db, o.acc, o.nextSeq, o.broken = db, acc, max(acc.NextSeq, 1), nil
 	o.unloaded, o.loadedTo = acc.Stored, 0
 	o.blocks = map[uint64]*block{}
-	o.touched = map[*block]struct{}{}
+	o.touched = nil
 	o.dead = map[uint64]struct{}{}
 	o.thinning.rewritten = map[*block][]*record{}
 }
@@ -337,6 +338,7 @@ func (o *Outbox) Close() error {
 	defer o.flushMu.Unlock()
 	o.mu.Lock()
 	o.closed = true
+	o.stopReader()
 	db := o.db
 	o.mu.Unlock()
 	return errors.Join(err, guard(db.Close))

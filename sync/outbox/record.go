@@ -1,6 +1,9 @@
 package outbox
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 type state uint8
 
@@ -28,29 +31,70 @@ type block struct {
 	count int
 	left  int    // records not done
 	done  bitmap // as it shall be on disk
+	// touched: it is in Outbox.touched.
+	touched bool
+	// memory is that of records that were read from disk, lined how many of
+	// them are still in line.
+	memory *memory
+	lined  int
+}
+
+// memory is what the records of a block that was read from disk lie in. It is
+// used again: else a backlog that drains keeps the garbage collector busy.
+type memory struct {
+	raw   []byte   // all their bytes
+	datas [][]byte // of each, in raw
+	slab  []record
+	recs  []*record // in slab
+}
+
+var memories = sync.Pool{New: func() any { return new(memory) }}
+
+// leaves notes that a record is done and no longer in line: nothing refers to
+// it but a batch that was given back.
+func (b *block) leaves() {
+	if b.lined--; b.lined == 0 && b.memory != nil {
+		memories.Put(b.memory)
+		b.memory = nil
+	}
 }
 
 // Batch is a set of leased records, oldest first. It is given back once, by
-// Ack, Release or Refuse; doing neither keeps the records until the next Open.
-type Batch struct{ recs []*record }
+// Ack, Release or Refuse, and of no use afterwards; doing neither keeps the
+// records until the next Open.
+type Batch struct{ *lease }
 
-// Len is the number of records.
-func (b Batch) Len() int { return len(b.recs) }
-
-// Bytes is the sum of the records' lengths.
-func (b Batch) Bytes() (n int) {
-	for _, r := range b.recs {
-		n += len(r.data)
-	}
-	return n
+type lease struct {
+	recs  []*record
+	bytes int
+	over  bool // given back
 }
 
-// First is the sequence number of the first record of a batch that is not
-// empty.
+// Len is the number of records.
+func (b Batch) Len() int {
+	if b.lease == nil {
+		return 0
+	}
+	return len(b.recs)
+}
+
+// Bytes is the sum of the records' lengths.
+func (b Batch) Bytes() int { return b.bytes }
+
+// First is the sequence number of the first record.
 func (b Batch) First() uint64 { return b.recs[0].seq }
 
 // Record is the i-th record. It is shared: do not write to it.
 func (b Batch) Record(i int) []byte { return b.recs[i].data }
+
+// end gives the records of a batch that is given back for the first time.
+func (b Batch) end() []*record {
+	if b.lease == nil || b.over {
+		return nil
+	}
+	b.over = true
+	return b.recs
+}
 
 // line is records in order, from which the oldest leave in almost any order.
 type line struct {
@@ -64,6 +108,9 @@ func (l *line) push(r *record) { l.recs = append(l.recs, r) }
 func (l *line) trim() {
 	n := 0
 	for n < len(l.recs) && l.recs[n].state == done {
+		if blk := l.recs[n].blk; blk != nil {
+			blk.leaves()
+		}
 		l.recs[n] = nil
 		n++
 	}

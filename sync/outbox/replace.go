@@ -163,7 +163,7 @@ func (o *Outbox) replace(cause error) error {
 	o.drops.add(DroppedDamaged, acc.Dropped[DroppedDamaged]-before)
 	o.start(db, acc)
 	o.counted = true
-	o.changes++
+	o.changed()
 	return nil
 }
 

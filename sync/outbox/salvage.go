@@ -141,7 +141,7 @@ func (s *salvager) endBlock() error {
 	if blob == nil {
 		return nil // before the first
 	}
-	recs, err := decodeBlock(blob)
+	recs, err := decodeBlock(blob, nil)
 	if err != nil {
 		s.tell(fmt.Errorf("block %d: %w", s.first, err))
 		return nil

@@ -180,29 +180,49 @@ type stored struct {
 	count, bytes int // whole block
 	live         int // records not done
 	liveBytes    int
-	recs         [][]byte // copies; nil when only the size was asked for or err is set
+	recs         [][]byte // copies; nil when err is set
+	blk          *block   // with its records in memory; set by unpack
+	memory       *memory
 	marks        bitmap
 	err          error // the content is damaged
 }
 
 // readBlock reads the first block at or after seq. found is false at the end.
 func readBlock(db *bolt.DB, seq uint64) (s stored, found bool, err error) {
+	blocks, err := readBlocks(db, seq, 1, func() *memory { return nil })
+	if err != nil || len(blocks) == 0 {
+		return stored{}, false, err
+	}
+	return blocks[0], true, nil
+}
+
+// readBlocks reads the blocks at and after seq, until there are so many bytes
+// of records or no more blocks. Each gets its memory from alloc, or has its own.
+func readBlocks(db *bolt.DB, seq uint64, bytes int, alloc func() *memory) (blocks []stored, err error) {
 	err = guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
-			var blob []byte
-			s.first, blob, found, err = seekBlock(tx.Bucket(bucketBlocks), seq).next(false)
-			if err != nil || !found {
-				return err
+			marks := tx.Bucket(bucketDone)
+			c := seekBlock(tx.Bucket(bucketBlocks), seq)
+			for bytes > 0 {
+				first, blob, ok, err := c.next(false)
+				if err != nil && len(blocks) > 0 {
+					return nil // who reads on meets it
+				}
+				if err != nil || !ok {
+					return err
+				}
+				if first < seq {
+					return fmt.Errorf("block %d where %d or later was sought: %w", first, seq, errDamaged)
+				}
+				s := stored{first: first, marks: append(bitmap(nil), marks.Get(seqKey(first))...), memory: alloc()}
+				s.fill(blob)
+				blocks = append(blocks, s)
+				bytes -= max(s.bytes, 1)
 			}
-			if s.first < seq {
-				return fmt.Errorf("block %d where %d or later was sought: %w", s.first, seq, errDamaged)
-			}
-			s.marks = append(bitmap(nil), tx.Bucket(bucketDone).Get(seqKey(s.first))...)
-			s.fill(blob)
 			return nil
 		})
 	})
-	return s, found, err
+	return blocks, err
 }
 
 func (s *stored) fill(v []byte) {
@@ -212,7 +232,7 @@ func (s *stored) fill(v []byte) {
 		return
 	}
 	s.count, s.bytes, s.live, s.liveBytes = count, bytes, count, bytes
-	recs, err := decodeBlock(v)
+	recs, err := decodeBlock(v, s.memory)
 	if err != nil {
 		// How many bytes the done ones had is not known any more; the account
 		// of bytes is put right when the last block goes.

@@ -183,7 +183,7 @@ func (o *Outbox) thinRun(r run) {
 	o.acc.Stored = o.acc.Stored - uint64(out.before) + uint64(len(out.recs))
 	o.acc.StoredBytes = o.acc.StoredBytes - min(o.acc.StoredBytes, uint64(r.size)) + uint64(out.size)
 	o.countThinned(out)
-	o.changes++
+	o.changed()
 	o.rewrite(r, out.recs, out.size)
 }
 
@@ -295,8 +295,7 @@ func (o *Outbox) settleRewritten(p plan) {
 	gone := map[*block]bool{}
 	for _, a := range p.rewritten {
 		delete(o.thinning.rewritten, a.blk)
-		_, touched := o.touched[a.blk]
-		if touched || slices.ContainsFunc(a.recs, func(r *record) bool { return r.state == leased }) {
+		if a.blk.touched || slices.ContainsFunc(a.recs, func(r *record) bool { return r.state == leased }) {
 			continue
 		}
 		gone[a.blk] = true

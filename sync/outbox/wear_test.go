@@ -15,7 +15,7 @@ import (
 func TestFlashBudget(t *testing.T) {
 	path := tempPath(t)
 	// What all tests share must not come from within a bubble.
-	if _, err := decodeBlock(encodeBlock([]*record{{data: rec(0)}})); err != nil {
+	if _, err := decodeBlock(encodeBlock([]*record{{data: rec(0)}}), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

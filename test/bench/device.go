@@ -23,9 +23,9 @@ type device struct {
 const deviceBytes = 256 << 20
 
 // commitEvery is how often the device's journal is written, and is the pause
-// between flushes: both are 5 s by default, and a flush then costs a write of
-// the journal too, since it changes the file's time. Flushes without a pause
-// would share one among dozens.
+// between paced flushes: both are 5 s by default, and each flush then costs a
+// write of the journal too, since it changes the file's time. Flushes without a
+// pause share one among dozens, as those of the peers do here.
 const commitEvery = time.Second
 
 // newDevice needs root and loop devices. The error is one line.

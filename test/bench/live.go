@@ -39,7 +39,7 @@ func (m *bench) live(ctx context.Context, addr string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := send(ctx, copied, addr, "-live"); err != nil {
+		if _, err := child(ctx, "sender", "-outbox", copied, "-broker", addr, "-live"); err != nil {
 			return err
 		}
 		delays = append(delays, arrivals.take(ctx)...)
@@ -72,7 +72,7 @@ func (m *bench) firstNew(ctx context.Context, path, addr string, arrivals arriva
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd, err := sender(ctx, copied, addr, "-live")
+	cmd, err := self(ctx, "sender", "-outbox", copied, "-broker", addr, "-live")
 	if err != nil {
 		return 0, err
 	}

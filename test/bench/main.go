@@ -31,9 +31,9 @@ type result struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	do := run
-	if isSender() {
-		do = func(ctx context.Context) error { return runSender(ctx, os.Args[2:]) }
+	do := asChild()
+	if do == nil {
+		do = run
 	}
 	if err := do(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
