@@ -53,7 +53,7 @@ type Options struct {
 
 	BatchRecords int // per message; zero means 64
 	BatchBytes   int // per message; zero means 64 KiB, at most 127 KiB
-	MaxInFlight  int // unacknowledged messages; zero means 32, the most
+	MaxInFlight  int // unacknowledged messages; zero means 16, at most 32
 
 	// Announce is asked after each connect for what is to be published before
 	// anything but the status, in order and at QoS 1; Announced is called when
@@ -91,7 +91,7 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	o.RetryMax = max(orDefault(o.RetryMax, 120*time.Second), o.RetryMin)
 	o.BatchRecords = orDefault(o.BatchRecords, 64)
 	o.BatchBytes = min(orDefault(o.BatchBytes, 64<<10), maxPayload)
-	o.MaxInFlight = min(orDefault(o.MaxInFlight, maxInFlight), maxInFlight)
+	o.MaxInFlight = min(orDefault(o.MaxInFlight, 16), maxInFlight)
 	if o.Rewrite == nil {
 		o.Rewrite = func(rec []byte) []byte { return rec }
 	}

@@ -25,17 +25,16 @@ import (
 // bbolt checks its meta pages only, so the block brings its own checksum: a
 // flipped bit must be counted as damage, not published as a prediction.
 //
-// It lies in the file in chunks. bbolt writes pages of at least two keys, and
-// a page again whenever a key is added to it: large values would be written
-// three times.
+// It lies in the file in chunks: bbolt's pages have at least two keys, so large
+// values would leave much of the last one empty.
 const (
 	blockFormat = 2
 	blockHeader = 13
 	// blockBytes is how many record bytes go into one block, at most, unless
 	// the first record alone has more.
 	blockBytes = 256 << 10
-	// chunkBytes has four chunks with their keys fill a page.
-	chunkBytes = (pageSize-pageHeader)/4 - leafElement - chunkKeyLen
+	// chunkBytes has three chunks with their keys fill a page.
+	chunkBytes = (pageSize-pageHeader)/3 - leafElement - chunkKeyLen
 )
 
 var (

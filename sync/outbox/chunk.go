@@ -1,35 +1,44 @@
 package outbox
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// A chunk's key is its block's first sequence number and its place in the
-// block, both big-endian, so that the bucket's order is the blocks'.
-const chunkKeyLen = 8 + 2
-
-// maxChunks follows from the key.
-const maxChunks = 1 << 16
+// A block is a bucket of the file's root, named by the block's first sequence
+// number, big-endian, so that their order is the blocks'. A new one then costs
+// its own pages and the path to the root's last leaf, where the account is
+// too: blocks that shared a bucket would have the last of its leaves written
+// again with each flush. A small one lies in the root's leaf itself.
+//
+// In the bucket are the block's chunks, by their place in it.
+const (
+	seqLen      = 8
+	chunkKeyLen = 2
+	maxChunks   = 1 << 16 // follows from the key
+)
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
-func chunkKey(first uint64, i int) []byte {
-	return binary.BigEndian.AppendUint16(seqKey(first), uint16(i))
-}
+func chunkKey(i int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(i)) }
 
 // putBlock stores a block's bytes.
-func putBlock(b *bolt.Bucket, first uint64, blob []byte) error {
+func putBlock(tx *bolt.Tx, first uint64, blob []byte) error {
+	b, err := tx.CreateBucket(seqKey(first))
+	if err != nil {
+		return fmt.Errorf("block %d: %w", first, err)
+	}
+	b.FillPercent = 1 // nothing is ever added
 	for i := 0; len(blob) > 0; i++ {
 		if i == maxChunks {
 			return errors.New("block has too many chunks")
 		}
 		n := min(len(blob), chunkBytes)
-		if err := b.Put(chunkKey(first, i), blob[:n]); err != nil {
+		if err := b.Put(chunkKey(i), blob[:n]); err != nil {
 			return err
 		}
 		blob = blob[n:]
@@ -37,57 +46,54 @@ func putBlock(b *bolt.Bucket, first uint64, blob []byte) error {
 	return nil
 }
 
-// deleteBlock removes all chunks of a block.
-func deleteBlock(b *bolt.Bucket, first uint64) error {
-	c := b.Cursor()
-	for i := range maxChunks {
-		// Not Next: what it gives after a Delete is not defined.
-		key := chunkKey(first, i)
-		if k, _ := c.Seek(key); !bytes.Equal(k, key) {
-			return nil
-		}
-		if err := c.Delete(); err != nil {
-			return err
-		}
+// deleteBlock removes a block, if it is there.
+func deleteBlock(tx *bolt.Tx, first uint64) error {
+	if err := tx.DeleteBucket(seqKey(first)); err != nil && !errors.Is(err, bolterrors.ErrBucketNotFound) {
+		return fmt.Errorf("block %d: %w", first, err)
 	}
 	return nil
 }
 
 // blockCursor walks blocks in order.
 type blockCursor struct {
+	tx   *bolt.Tx
 	c    *bolt.Cursor
-	k, v []byte // the next chunk
-	prev []byte
+	k    []byte // the next block's
+	next uint64 // no block begins before it
 	blob []byte
 }
 
 // seekBlock stands before the first block at or after seq.
-func seekBlock(b *bolt.Bucket, seq uint64) *blockCursor {
-	c := &blockCursor{c: b.Cursor()}
-	c.k, c.v = c.c.Seek(seqKey(seq))
+func seekBlock(tx *bolt.Tx, seq uint64) *blockCursor {
+	c := &blockCursor{tx: tx, c: tx.Cursor(), next: seq}
+	c.k, _ = c.c.Seek(seqKey(seq))
 	return c
 }
 
-// next gives a block and copies its bytes, or its header only, which stay until
-// the next call; ok is false at the end. A key out of its place is an error: nothing behind it can be
-// trusted.
-func (c *blockCursor) next(headerOnly bool) (first uint64, blob []byte, ok bool, err error) {
-	c.blob = c.blob[:0]
-	for i := 0; ; i++ {
-		if i > 0 && (c.k == nil || !bytes.HasPrefix(c.k, seqKey(first))) {
-			return first, c.blob, true, nil
-		}
-		if c.k == nil {
-			return 0, nil, false, nil
-		}
-		if len(c.k) != chunkKeyLen || bytes.Compare(c.k, c.prev) <= 0 || int(binary.BigEndian.Uint16(c.k[8:])) != i {
-			return 0, nil, false, fmt.Errorf("block key %x after %x: %w", c.k, c.prev, errDamaged)
-		}
-		first = binary.BigEndian.Uint64(c.k)
-		if i == 0 || !headerOnly {
-			c.blob = append(c.blob, c.v...)
-		}
-		c.prev = append(c.prev[:0], c.k...)
-		c.k, c.v = c.c.Next()
+// read gives a block and copies its bytes, or its header only, which stay until
+// the next call; ok is false at the end. A name out of its place is an error:
+// nothing behind it can be trusted.
+func (c *blockCursor) read(headerOnly bool) (first uint64, blob []byte, ok bool, err error) {
+	if len(c.k) != seqLen {
+		return 0, nil, false, nil // the buckets that are not blocks come last
 	}
+	first = binary.BigEndian.Uint64(c.k)
+	b := c.tx.Bucket(c.k)
+	if first < c.next || b == nil {
+		return 0, nil, false, fmt.Errorf("block %d where %d or later was sought: %w", first, c.next, errDamaged)
+	}
+	c.next = first + 1
+	c.blob = c.blob[:0]
+	i, chunks := 0, b.Cursor()
+	for k, v := chunks.First(); k != nil; k, v = chunks.Next() {
+		if len(k) != chunkKeyLen || int(binary.BigEndian.Uint16(k)) != i {
+			return 0, nil, false, fmt.Errorf("block %d has %x as chunk %d: %w", first, k, i, errDamaged)
+		}
+		c.blob = append(c.blob, v...)
+		if i++; headerOnly {
+			break
+		}
+	}
+	c.k, _ = c.c.Next()
+	return first, c.blob, true, nil
 }

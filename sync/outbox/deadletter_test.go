@@ -262,10 +262,10 @@ func TestRecoverReadsAroundDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	change(t, aside, func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketBlocks)
-		v := bytes.Clone(b.Get(chunkKey(501, 1)))
-		v[10] ^= 1
-		return errors.Join(b.Put(chunkKey(501, 1), v), b.Delete(chunkKey(1001, 0)), tx.Bucket(bucketMeta).Put([]byte("x"), nil))
+		b := tx.Bucket(seqKey(501))
+		v := bytes.Clone(b.Get(chunkKey(0)))
+		v[40] ^= 1
+		return errors.Join(b.Put(chunkKey(0), v), tx.Bucket(seqKey(1001)).Delete(chunkKey(0)), tx.Bucket(bucketMeta).Put([]byte("x"), nil))
 	})
 	var got []string
 	r, err := Recover(aside, func(_ uint64, rec []byte) error {
@@ -326,10 +326,10 @@ func TestVerify(t *testing.T) {
 	}{
 		"sound": {func(*bolt.Tx) error { return nil }, nil},
 		"a chunk's bit": {func(tx *bolt.Tx) error {
-			b := tx.Bucket(bucketBlocks)
-			v := bytes.Clone(b.Get(chunkKey(101, 0)))
+			b := tx.Bucket(seqKey(101))
+			v := bytes.Clone(b.Get(chunkKey(0)))
 			v[40] ^= 1
-			return b.Put(chunkKey(101, 0), v)
+			return b.Put(chunkKey(0), v)
 		}, []string{"block 101: block checksum", "1897 records where the account says 1997"}},
 		"a letter's bit": {func(tx *bolt.Tx) error {
 			b := tx.Bucket(bucketDead)

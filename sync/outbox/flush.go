@@ -66,8 +66,10 @@ func (o *Outbox) commit() error {
 	err := guard(func() error { return o.db.Update(p.write) })
 	o.settle(p, err)
 	if err == nil {
+		now := time.Now()
+		more := o.prefillMore(now)
 		o.mu.Lock()
-		o.wear.spent(o.db, time.Now())
+		o.wear.spent(o.db, more, now)
 		o.mu.Unlock()
 	}
 	return err
@@ -131,16 +133,16 @@ func (o *Outbox) pack() []addition {
 }
 
 func (p plan) write(tx *bolt.Tx) error {
-	blocks, marks := tx.Bucket(bucketBlocks), tx.Bucket(bucketDone)
+	marks := tx.Bucket(bucketDone)
 	for _, blk := range p.emptied {
 		p.dead = append(p.dead, blk.first)
 	}
 	for _, first := range p.dead {
-		if err := errors.Join(deleteBlock(blocks, first), marks.Delete(seqKey(first))); err != nil {
+		if err := errors.Join(deleteBlock(tx, first), marks.Delete(seqKey(first))); err != nil {
 			return err
 		}
 	}
-	if err := writeRewritten(blocks, marks, p.rewritten); err != nil {
+	if err := writeRewritten(tx, marks, p.rewritten); err != nil {
 		return err
 	}
 	for first, m := range p.marked {
@@ -148,10 +150,8 @@ func (p plan) write(tx *bolt.Tx) error {
 			return err
 		}
 	}
-	// Keys only grow: full pages are never split again.
-	blocks.FillPercent = 1
 	for _, a := range p.added {
-		if err := putBlock(blocks, a.blk.first, encodeBlock(a.recs)); err != nil {
+		if err := putBlock(tx, a.blk.first, encodeBlock(a.recs)); err != nil {
 			return err
 		}
 	}

@@ -70,12 +70,12 @@ func Export(path string, fn func(seq uint64, rec []byte) error) error {
 		if _, err := readAccount(tx); err != nil {
 			return err
 		}
-		blocks, marks := tx.Bucket(bucketBlocks), tx.Bucket(bucketDone)
-		if blocks == nil || marks == nil {
-			return fmt.Errorf("buckets are missing: %w", errDamaged)
+		marks := tx.Bucket(bucketDone)
+		if marks == nil {
+			return fmt.Errorf("bucket %s is missing: %w", bucketDone, errDamaged)
 		}
-		for c := seekBlock(blocks, 0); ; {
-			first, blob, ok, err := c.next(false)
+		for c := seekBlock(tx, 0); ; {
+			first, blob, ok, err := c.read(false)
 			if !ok {
 				return err
 			}

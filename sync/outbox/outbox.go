@@ -106,7 +106,8 @@ type Outbox struct {
 	wake  chan struct{} // asks Run for a flush
 
 	// flushMu is held for a whole flush, and by what changes the file.
-	flushMu sync.Mutex
+	flushMu   sync.Mutex
+	growAfter time.Time // guarded by flushMu
 
 	mu       sync.Mutex // guards all following fields
 	db       *bolt.DB

@@ -80,7 +80,6 @@ func takeLetters(tx *bolt.Tx, seqs []uint64) (letters []Letter, err error) {
 
 // requeue writes letters as blocks of new numbers and counts them.
 func requeue(tx *bolt.Tx, acc *account, letters []Letter) error {
-	blocks := tx.Bucket(bucketBlocks)
 	acc.NextSeq = max(acc.NextSeq, 1)
 	for len(letters) > 0 {
 		var recs []*record
@@ -92,7 +91,7 @@ func requeue(tx *bolt.Tx, acc *account, letters []Letter) error {
 			recs = append(recs, &record{data: l.Record})
 			size += len(l.Record)
 		}
-		if err := putBlock(blocks, acc.NextSeq, encodeBlock(recs)); err != nil {
+		if err := putBlock(tx, acc.NextSeq, encodeBlock(recs)); err != nil {
 			return err
 		}
 		letters = letters[len(recs):]

@@ -114,10 +114,10 @@ func (s *salvager) readMarks(bucket []string, k, v []byte) error {
 }
 
 func (s *salvager) readChunk(bucket []string, k, v []byte) error {
-	if len(bucket) != 1 || bucket[0] != string(bucketBlocks) || len(k) != chunkKeyLen {
+	if len(bucket) != 1 || len(bucket[0]) != seqLen || len(k) != chunkKeyLen {
 		return nil
 	}
-	first, i := binary.BigEndian.Uint64(k), int(binary.BigEndian.Uint16(k[8:]))
+	first, i := binary.BigEndian.Uint64([]byte(bucket[0])), int(binary.BigEndian.Uint16(k))
 	if i == 0 {
 		if err := s.endBlock(); err != nil {
 			return err
@@ -185,10 +185,9 @@ func (s *salvager) write() error {
 	}
 	return guard(func() error {
 		return s.db.Update(func(tx *bolt.Tx) error {
-			blocks, done := tx.Bucket(bucketBlocks), tx.Bucket(bucketDone)
-			blocks.FillPercent = 1
+			done := tx.Bucket(bucketDone)
 			for _, blk := range batch {
-				if err := putBlock(blocks, blk.first, blk.blob); err != nil {
+				if err := putBlock(tx, blk.first, blk.blob); err != nil {
 					return err
 				}
 				if len(blk.marks) > 0 {

@@ -16,10 +16,9 @@ import (
 )
 
 var (
-	bucketMeta   = []byte("meta")
-	bucketBlocks = []byte("blocks")
-	bucketDone   = []byte("done") // first sequence of a block → its bitmap
-	keyAccount   = []byte("account")
+	bucketMeta = []byte("meta")
+	bucketDone = []byte("done") // first sequence of a block → its bitmap
+	keyAccount = []byte("account")
 )
 
 // pageSize of new files. The system's own may be larger (16 KiB on a
@@ -67,20 +66,19 @@ func isDamage(err error) bool {
 	return err != nil && !errors.Is(err, ErrLocked) && !errors.As(err, &errno) && !errors.As(err, &pathErr)
 }
 
-// verify reads every key and every block's header, and looks every key up, so
-// that a damaged tree is found at Open and not by the first flush. The records'
+// verify looks up every block and reads its header, so that a damaged tree is
+// found at Open and not by the first flush. The records'
 // bytes are not read: a block's checksum is compared when it is taken.
 func verify(tx *bolt.Tx, acc account) error {
 	var count, doneCount uint64
-	for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDone} {
+	for _, name := range [][]byte{bucketMeta, bucketDone} {
 		if tx.Bucket(name) == nil {
 			return fmt.Errorf("bucket %s is missing: %w", name, errDamaged)
 		}
 	}
-	blocks, marks := tx.Bucket(bucketBlocks), tx.Bucket(bucketDone)
-	seek := blocks.Cursor()
-	for c := seekBlock(blocks, 0); ; {
-		first, header, ok, err := c.next(true)
+	marks := tx.Bucket(bucketDone)
+	for c := seekBlock(tx, 0); ; {
+		first, header, ok, err := c.read(true)
 		if err != nil {
 			return err
 		}
@@ -90,9 +88,6 @@ func verify(tx *bolt.Tx, acc account) error {
 		n, _, err := blockSize(header)
 		if err != nil {
 			return err
-		}
-		if found, _ := seek.Seek(seqKey(first)); !bytes.Equal(found, chunkKey(first, 0)) {
-			return fmt.Errorf("block %d cannot be looked up: %w", first, errDamaged)
 		}
 		count += uint64(n)
 		done := bitmap(marks.Get(seqKey(first)))
@@ -118,6 +113,9 @@ func readAccount(tx *bolt.Tx) (account, error) {
 	return decodeAccount(b.Get(keyAccount))
 }
 
+// accountFormat is the file's, too.
+const accountFormat = 2
+
 func decodeAccount(v []byte) (account, error) {
 	var acc account
 	sum, buf, _ := bytes.Cut(v, []byte(" "))
@@ -127,14 +125,14 @@ func decodeAccount(v []byte) (account, error) {
 	if err := json.Unmarshal(buf, &acc); err != nil {
 		return acc, fmt.Errorf("account: %w: %v", errDamaged, err)
 	}
-	if acc.Format != 1 {
+	if acc.Format != accountFormat {
 		return acc, fmt.Errorf("account format %d: %w", acc.Format, errDamaged)
 	}
 	return acc, nil
 }
 
 func writeAccount(tx *bolt.Tx, acc account) error {
-	acc.Format = 1
+	acc.Format = accountFormat
 	buf, err := json.Marshal(acc)
 	if err != nil {
 		return err
@@ -162,7 +160,7 @@ func startFile(db *bolt.DB) (acc account, fresh bool, err error) {
 			return err
 		}
 		return db.Update(func(tx *bolt.Tx) error {
-			for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDone} {
+			for _, name := range [][]byte{bucketMeta, bucketDone} {
 				if _, err := tx.CreateBucket(name); err != nil {
 					return err
 				}
@@ -202,17 +200,14 @@ func readBlocks(db *bolt.DB, seq uint64, bytes int, alloc func() *memory) (block
 	err = guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
 			marks := tx.Bucket(bucketDone)
-			c := seekBlock(tx.Bucket(bucketBlocks), seq)
+			c := seekBlock(tx, seq)
 			for bytes > 0 {
-				first, blob, ok, err := c.next(false)
+				first, blob, ok, err := c.read(false)
 				if err != nil && len(blocks) > 0 {
 					return nil // who reads on meets it
 				}
 				if err != nil || !ok {
 					return err
-				}
-				if first < seq {
-					return fmt.Errorf("block %d where %d or later was sought: %w", first, seq, errDamaged)
 				}
 				s := stored{first: first, marks: append(bitmap(nil), marks.Get(seqKey(first))...), memory: alloc()}
 				s.fill(blob)

@@ -271,15 +271,15 @@ func (o *Outbox) rewrites() (list []addition) {
 	return list
 }
 
-func writeRewritten(blocks, marks *bolt.Bucket, list []addition) error {
+func writeRewritten(tx *bolt.Tx, marks *bolt.Bucket, list []addition) error {
 	for _, a := range list {
-		if err := deleteBlock(blocks, a.blk.first); err != nil {
+		if err := deleteBlock(tx, a.blk.first); err != nil {
 			return err
 		}
 		if err := marks.Delete(seqKey(a.blk.first)); err != nil {
 			return err
 		}
-		if err := putBlock(blocks, a.blk.first, encodeBlock(a.recs)); err != nil {
+		if err := putBlock(tx, a.blk.first, encodeBlock(a.recs)); err != nil {
 			return err
 		}
 	}

@@ -253,8 +253,8 @@ func failCommit(t *testing.T, o *Outbox) {
 func fileContent(t *testing.T, o *Outbox) (list []string) {
 	t.Helper()
 	err := o.db.View(func(tx *bolt.Tx) error {
-		for c := seekBlock(tx.Bucket(bucketBlocks), 0); ; {
-			first, blob, ok, err := c.next(false)
+		for c := seekBlock(tx, 0); ; {
+			first, blob, ok, err := c.read(false)
 			if !ok {
 				return err
 			}

@@ -34,15 +34,15 @@ func newWear(budget int64, produced uint64, now time.Time) wear {
 
 func (w *wear) most() float64 { return float64(w.budget) * burst.Hours() / 24 }
 
-// spent notes a commit; db counts the pages that it wrote, all but the meta
-// page.
-func (w *wear) spent(db *bolt.DB, now time.Time) {
+// spent notes a commit and what was written beside it; db counts the pages of
+// the former, all but the meta page.
+func (w *wear) spent(db *bolt.DB, more int64, now time.Time) {
 	stats := db.Stats()
 	pages := stats.TxStats.GetPageAlloc()
 	if pages < w.pages { // another file
 		w.pages = 0
 	}
-	n := pages - w.pages + pageSize
+	n := pages - w.pages + pageSize + more
 	w.pages = pages
 	w.written += uint64(n)
 	w.refill(now)

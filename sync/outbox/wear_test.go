@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // TestFlashBudget: a day without a broker costs the flash what the budget
@@ -24,7 +28,7 @@ func TestFlashBudget(t *testing.T) {
 		says        int
 	}{
 		{0, 17_000 * 4 * pageSize, 1 << 40, 0},
-		{1 << 20, 1 << 19, 1<<20 + 1<<18, 1},
+		{4 << 20, 2 << 20, 4<<20 + 1<<19, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
@@ -78,4 +82,44 @@ func TestFlashBudgetYieldsToMemory(t *testing.T) {
 	if o.postpone(time.Now()) {
 		t.Error("held back with half of the memory in use")
 	}
+}
+
+// TestReservesAhead: a file that grows is written with zeros ahead of its pages.
+func TestReservesAhead(t *testing.T) {
+	path := tempPath(t)
+	o := open(t, path, nil)
+	size := func() int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	used := func() (n int64) {
+		if err := o.db.View(func(tx *bolt.Tx) error { n = tx.Size(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range 80 {
+		appendN(t, o, i*1000, 1000)
+		flush(t, o)
+		if free := size() - used(); free < spareBytes {
+			t.Fatalf("after %d flushes %d bytes are left of %d", i+1, free, size())
+		}
+	}
+	if size() <= prefillBytes {
+		t.Fatalf("the file has %d bytes: nothing was tried", size())
+	}
+	blocks := func() int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Blocks * 512
+	}
+	if got := blocks(); got < size() {
+		t.Errorf("%d bytes on disk of %d: there are holes", got, size())
+	}
+	wantSeqs(t, drain(t, o), 0, 80_000)
 }

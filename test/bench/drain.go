@@ -24,7 +24,7 @@ import (
 const (
 	drainRecords = 200_000
 	// The messages are as sync/mqtt makes them by default.
-	messageRecords, messageBytes, inFlight = 64, 64 << 10, 32
+	messageRecords, messageBytes, inFlight = 64, 64 << 10, 16
 )
 
 // drain compares how fast a backlog leaves with a loop that reads the same

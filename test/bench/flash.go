@@ -31,11 +31,11 @@ func (m *bench) flash(ctx context.Context, addr string) (err error) {
 	m.add("flash_bytes_per_prediction_online", online, "bytes", budget(0), true)
 	var hundred float64
 	for _, batch := range []struct {
-		records int
-		budget  float64
-	}{{100, 250}, {1000, 60}} {
+		records, flushes int // the latter are as many as fit what a new file reserves
+		budget           float64
+	}{{100, 200, 250}, {1000, 60, 60}} {
 		name := fmt.Sprintf("flash_bytes_per_prediction_offline_%d", batch.records)
-		bytes, err := d.offline(ctx, batch.records, 200, 0)
+		bytes, err := d.offline(ctx, batch.records, batch.flushes, 0)
 		if err != nil {
 			return err
 		}

@@ -168,8 +168,8 @@ func TestDamagedOutboxCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte("blocks"))
-		k, v := b.Cursor().Seek(binary.BigEndian.AppendUint64(nil, 101))
+		b := tx.Bucket(binary.BigEndian.AppendUint64(nil, 101))
+		k, v := b.Cursor().First()
 		bad := bytes.Clone(v)
 		bad[40] ^= 0xff
 		return b.Put(bytes.Clone(k), bad)
