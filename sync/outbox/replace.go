@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -179,7 +180,10 @@ func (o *Outbox) countBoot() error {
 		seen, _ = strconv.ParseUint(strings.TrimSpace(string(buf)), 10, 64)
 	}
 	o.acc.Boot = max(o.acc.Boot, seen) + 1
-	if err := wholefile.Write(side, []byte(strconv.FormatUint(o.acc.Boot, 10)+"\n")); err != nil {
+	if err := wholefile.Write(side, []byte(strconv.FormatUint(o.acc.Boot, 10)+"\n")); errors.Is(err, syscall.ENOSPC) {
+		// The file itself has room for its account: see prefill.
+		o.opts.Logger.Warn("the disk is full, the start is counted in the outbox only", "path", o.opts.Path)
+	} else if err != nil {
 		return fmt.Errorf("count boot: %w", err)
 	}
 	err := o.saveAccount()
