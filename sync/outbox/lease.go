@@ -7,8 +7,8 @@ import (
 
 // Take leases the oldest records that are not leased: at most maxRecords, and
 // at most maxBytes unless the first alone has more. It waits for no new record
-// and no flush; it may read one block at a time from disk. Later calls give
-// later records until the batch is released.
+// and no flush, but may have to read from disk. Later calls give later records
+// until the batch is released.
 func (o *Outbox) Take(maxRecords, maxBytes int) (Batch, bool) {
 	b := leasing{o: o, maxRecords: maxRecords, maxBytes: maxBytes}
 	o.mu.Lock()

@@ -79,6 +79,14 @@ func (o *Outbox) stopReader() {
 // load brings the next blocks from disk into memory. It is called with mu held
 // and lets go of it while it waits; false means that the disk gave an error.
 func (o *Outbox) load() bool {
+	from := o.loadedTo
+	o.mu.Unlock()
+	o.loadMu.Lock()
+	defer o.loadMu.Unlock()
+	o.mu.Lock()
+	if from != o.loadedTo {
+		return true // somebody else has loaded meanwhile
+	}
 	if o.broken != nil {
 		return false
 	}

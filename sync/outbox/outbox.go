@@ -109,6 +109,10 @@ type Outbox struct {
 	flushMu   sync.Mutex
 	growAfter time.Time // guarded by flushMu
 
+	// loadMu is held while one waits for the reader's next unit: these must
+	// be loaded in order. It is taken with no other lock held.
+	loadMu sync.Mutex
+
 	mu       sync.Mutex // guards all following fields
 	db       *bolt.DB
 	closed   bool

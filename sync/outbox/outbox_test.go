@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -335,4 +336,49 @@ func TestTakeLive(t *testing.T) {
 	got := drain(t, o)
 	wantSeqs(t, got[:200], 0, 200)
 	wantSeqs(t, got[200:], 220, 10)
+}
+
+// TestTakeFromManySides: several that take at once share a backlog, of which
+// each record goes to one of them, once.
+func TestTakeFromManySides(t *testing.T) {
+	path := filled(t)
+	o := open(t, path, nil)
+	var mu sync.Mutex
+	got := map[string]int{}
+	var all sync.WaitGroup
+	for side := range 4 {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				b, ok := o.Take(7+side, 1<<20)
+				if !ok {
+					return
+				}
+				if n%5 == side { // again, to somebody
+					o.Release(b)
+					continue
+				}
+				mu.Lock()
+				for i := range b.Len() {
+					got[string(b.Record(i))]++
+				}
+				mu.Unlock()
+				if err := o.Ack(b); err != nil {
+					t.Error(err)
+				}
+				if n%20 == 19 {
+					flush(t, o)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, rec := range drain(t, o) { // what was released when the others had gone
+		got[rec]++
+	}
+	for i := range 2000 {
+		if n := got[string(rec(i))]; n != 1 {
+			t.Fatalf("record %d came %d times", i, n)
+		}
+	}
+	checkAccount(t, o)
 }
