@@ -15,11 +15,11 @@ import (
 func newModel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "model",
-		Short: "Look at models",
+		Short: "Look at models, pack and unpack them",
 		Args:  knownCommand,
 		RunE:  showHelp,
 	}
-	cmd.AddCommand(newModelInfo())
+	cmd.AddCommand(newModelInfo(), newModelPack(), newModelUnpack())
 	return cmd
 }
 

@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	namePattern    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	namePattern    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
 	idPattern      = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	versionPattern = regexp.MustCompile(`^\d{1,6}\.\d{1,6}\.\d{1,6}$`)
 )
@@ -86,7 +86,7 @@ func ParseTarget(target string) (Model, error) {
 
 func (m Model) check() error {
 	if !namePattern.MatchString(m.Name) || m.Version < 1 || m.Version > 1<<31-1 {
-		return fmt.Errorf("model %.100q version %d: the name is 1 to 64 of A-Z a-z 0-9 _ -, the version a whole number from 1", m.Name, m.Version)
+		return fmt.Errorf("model %.100q version %d: the name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with none of . -, the version a whole number from 1", m.Name, m.Version)
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func ParsePolicy(data []byte) (Policy, error) {
 	}
 	for name := range p.MinSequence {
 		if !namePattern.MatchString(name) {
-			return Policy{}, fmt.Errorf("release policy: model %.100q: the name is 1 to 64 of A-Z a-z 0-9 _ -", name)
+			return Policy{}, fmt.Errorf("release policy: model %.100q: the name is 1 to 64 of A-Z a-z 0-9 . _ -", name)
 		}
 	}
 	return p, nil
