@@ -6,14 +6,17 @@ cd "$(dirname "$0")/.."
 GO=${GO:-go}
 export EGRET_SOAK=1
 
-prove() { # prove TITLE PACKAGE TESTS
+prove() { # prove TITLE PACKAGE TESTS [TIMES]
 	echo "== $1"
-	nice "$GO" test -count=1 -timeout 60m -v -run "$3" "$2" | sed '/^=== /d; /^PASS$/d'
+	nice "$GO" test -count="${4:-1}" -timeout 60m -v -run "$3" "$2" | sed '/^=== /d; /^PASS$/d; /^    --- PASS/d'
 }
 
 prove 'kill -9 at any moment' ./test/delivery TestKilledAtAnyMoment
 prove 'the disk full, and freed' ./test/delivery Disk
 prove 'the file damaged' ./sync/outbox 'TestFlippedBits|TestCorruptedFile'
+prove 'brokers and links that misbehave' ./sync/mqtt 'Brokers?(Restarts|With|Is)|BadBrokers|Acknowledgements|Puback|Link|Slow|Poison' 3
+prove 'TLS' ./sync/mqtt 'TestTLS|TestWrongPorts' 10
+prove 'the clock set by years' ./agent 'Jump|Corrector' 10
 echo '== power cuts'
 nice test/rig/powercut.sh
 echo "soak: all held, in $((SECONDS / 60)) minutes"
