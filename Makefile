@@ -94,7 +94,7 @@ fuzz: deps ## run every fuzz target for FUZZTIME (default 10s) each
 e2e: build ## run the daemon under real systemd with a real camera driver, in a virtual machine
 	@test/rig/e2e.sh
 
-soak: ## prove delivery at length: kills, power cuts, damage, full disks (root; 8 to 15 minutes)
+soak: ## prove delivery at length: kills, power cuts, damage, full disks (root; 12 minutes)
 	@DEPS_TEST=1 build/deps.sh
 	@test/soak.sh
 

@@ -40,7 +40,8 @@ type pump struct {
 	ended atomic.Bool
 }
 
-// start is called once; what was not handed over when stop is called never is.
+// start is called once. After stop at most the message that is being handed
+// over still goes.
 func (p *pump) start(client paho.Client, topic string) {
 	p.queue = make(chan *flight, maxInFlight)
 	go func() {
@@ -54,7 +55,7 @@ func (p *pump) start(client paho.Client, topic string) {
 }
 
 func (p *pump) stop() {
-	if !p.ended.Swap(true) && p.queue != nil {
+	if !p.ended.Swap(true) && p.queue != nil { // else it was never started
 		close(p.queue)
 	}
 }

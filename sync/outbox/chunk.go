@@ -26,8 +26,12 @@ func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) 
 
 func chunkKey(i int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(i)) }
 
-// putBlock stores a block's bytes.
+// putBlock stores a block's bytes, in the place of what is there: a commit of
+// which only the last fsync failed is in the file, and is tried again.
 func putBlock(tx *bolt.Tx, first uint64, blob []byte) error {
+	if err := deleteBlock(tx, first); err != nil {
+		return err
+	}
 	b, err := tx.CreateBucket(seqKey(first))
 	if err != nil {
 		return fmt.Errorf("block %d: %w", first, err)
@@ -48,10 +52,25 @@ func putBlock(tx *bolt.Tx, first uint64, blob []byte) error {
 
 // deleteBlock removes a block, if it is there.
 func deleteBlock(tx *bolt.Tx, first uint64) error {
-	if err := tx.DeleteBucket(seqKey(first)); err != nil && !errors.Is(err, bolterrors.ErrBucketNotFound) {
+	err := tx.DeleteBucket(seqKey(first))
+	switch {
+	case errors.Is(err, bolterrors.ErrBucketNotFound):
+		return nil
+	case errors.Is(err, bolterrors.ErrIncompatibleValue):
+		return fmt.Errorf("block %d is no bucket: %w", first, errDamaged)
+	case err != nil:
 		return fmt.Errorf("block %d: %w", first, err)
 	}
 	return nil
+}
+
+// isOther tells whether the name is that of a bucket that is no block.
+func isOther(name []byte) bool {
+	switch string(name) {
+	case string(bucketMeta), string(bucketDone), string(bucketDead):
+		return true
+	}
+	return false
 }
 
 // blockCursor walks blocks in order.
@@ -59,7 +78,7 @@ type blockCursor struct {
 	tx   *bolt.Tx
 	c    *bolt.Cursor
 	k    []byte // the next block's
-	next uint64 // no block begins before it
+	next uint64 // no block may begin before it
 	blob []byte
 }
 
@@ -74,8 +93,11 @@ func seekBlock(tx *bolt.Tx, seq uint64) *blockCursor {
 // the next call; ok is false at the end. A name out of its place is an error:
 // nothing behind it can be trusted.
 func (c *blockCursor) read(headerOnly bool) (first uint64, blob []byte, ok bool, err error) {
+	if c.k == nil || isOther(c.k) { // these come behind all blocks
+		return 0, nil, false, nil
+	}
 	if len(c.k) != seqLen {
-		return 0, nil, false, nil // the buckets that are not blocks come last
+		return 0, nil, false, fmt.Errorf("a bucket with a name of %d bytes: %w", len(c.k), errDamaged)
 	}
 	first = binary.BigEndian.Uint64(c.k)
 	b := c.tx.Bucket(c.k)
@@ -87,7 +109,7 @@ func (c *blockCursor) read(headerOnly bool) (first uint64, blob []byte, ok bool,
 	i, chunks := 0, b.Cursor()
 	for k, v := chunks.First(); k != nil; k, v = chunks.Next() {
 		if len(k) != chunkKeyLen || int(binary.BigEndian.Uint16(k)) != i {
-			return 0, nil, false, fmt.Errorf("block %d has %x as chunk %d: %w", first, k, i, errDamaged)
+			return 0, nil, false, fmt.Errorf("block %d has no chunk %d: %w", first, i, errDamaged)
 		}
 		c.blob = append(c.blob, v...)
 		if i++; headerOnly {
@@ -96,4 +118,13 @@ func (c *blockCursor) read(headerOnly bool) (first uint64, blob []byte, ok bool,
 	}
 	c.k, _ = c.c.Next()
 	return first, c.blob, true, nil
+}
+
+// room is how many sequence numbers there are for a block, which was read last,
+// before the next one; 0 when there is none.
+func (c *blockCursor) room(first uint64) uint64 {
+	if len(c.k) != seqLen {
+		return 0
+	}
+	return binary.BigEndian.Uint64(c.k) - first
 }

@@ -38,6 +38,7 @@ func (o *Outbox) lose(records, bytes uint64, reason string) {
 }
 
 func (o *Outbox) loseBlock(s stored, reason string) {
+	s.live = int(min(uint64(s.live), o.nextSeq-min(s.first, o.nextSeq)))
 	o.dead[s.first] = struct{}{}
 	o.loadedTo = s.first + 1
 	o.lose(uint64(s.live), uint64(s.liveBytes), reason)

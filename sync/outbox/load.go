@@ -98,7 +98,12 @@ func (o *Outbox) load() bool {
 	}
 	r := o.reader
 	o.mu.Unlock()
-	u, more := <-r.units
+	var u unit
+	more := false
+	select {
+	case u, more = <-r.units:
+	case <-r.quit: // it may hang in a file that was given up
+	}
 	o.mu.Lock()
 	switch {
 	case o.closed:
@@ -124,10 +129,12 @@ func (o *Outbox) load() bool {
 		case o.skip(s.first):
 		case s.err != nil:
 			o.loseBlock(s, DroppedDamaged)
+			return true // which stopped the reader: the rest is read again
 		default:
 			o.adopt(s)
 		}
 	}
+	o.loadedTo = max(o.loadedTo, r.to)
 	return true
 }
 

@@ -107,7 +107,8 @@ type Outbox struct {
 
 	// flushMu is held for a whole flush, and by what changes the file.
 	flushMu   sync.Mutex
-	growAfter time.Time // guarded by flushMu
+	growAfter time.Time // these two are guarded by flushMu
+	zerosTo   int64     // the file has zeros from what is used to here
 
 	// loadMu is held while one waits for the reader's next unit: these must
 	// be loaded in order. It is taken with no other lock held.
@@ -128,7 +129,7 @@ type Outbox struct {
 	// loadedTo on, except blocks in memory and dead ones.
 	unloaded uint64
 	loadedTo uint64
-	reader   *reader             // from loadedTo on; may be nil
+	reader   *reader             // of what comes; may be nil
 	blocks   map[uint64]*block   // in memory, by first sequence
 	touched  []*block            // their marks must be written
 	dead     map[uint64]struct{} // not in memory, to be deleted
@@ -173,6 +174,7 @@ func (o *Outbox) start(db *bolt.DB, acc account) {
 		acc.Dropped = map[string]uint64{}
 	}
 	o.db, o.acc, o.nextSeq, o.broken = db, acc, max(acc.NextSeq, 1), nil
+	o.zerosTo = zerosEnd(db, o.opts.Path)
 	o.unloaded, o.loadedTo = acc.Stored, 0
 	o.blocks = map[uint64]*block{}
 	o.touched = nil

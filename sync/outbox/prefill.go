@@ -21,34 +21,63 @@ const (
 	growAgain = 10 * time.Minute
 )
 
+// prefillNew is for a file that has just been made.
+func prefillNew(db *bolt.DB, opts Options) error {
+	used, err := usedBytes(db)
+	if err != nil {
+		return err
+	}
+	return prefill(opts.Path, used, max(used, min(prefillBytes, opts.MaxBytes)))
+}
+
 // prefillMore keeps zeros ahead of what is used. It is called with flushMu
-// held, after a commit.
+// held, after a commit, and gives how many bytes it wrote. Where the zeros end
+// is not the file's end: bbolt makes it longer by megabytes when one commit needs
+// more than there is.
 func (o *Outbox) prefillMore(now time.Time) (written int64) {
-	var used int64
-	err := guard(func() error {
-		return o.db.View(func(tx *bolt.Tx) error {
-			used = tx.Size()
-			return nil
-		})
-	})
-	info, e := os.Stat(o.opts.Path)
-	if err = errors.Join(err, e); err != nil || now.Before(o.growAfter) {
+	if now.Before(o.growAfter) {
 		return 0
 	}
-	size := info.Size()
-	if size-used >= spareBytes || size >= o.opts.MaxBytes {
+	used, err := usedBytes(o.db)
+	if err != nil {
+		return 0 // who writes next meets it
+	}
+	from := max(used, o.zerosTo)
+	if from-used >= spareBytes || from >= o.opts.MaxBytes {
 		return 0
 	}
-	if err := prefill(o.opts.Path, size+growBytes); err != nil {
+	if err := prefill(o.opts.Path, from, from+growBytes); err != nil {
 		o.growAfter = now.Add(growAgain)
 		return 0
 	}
+	o.zerosTo = from + growBytes
 	return growBytes
 }
 
-// prefill writes zeros behind a file's end up to the size, or leaves it as it
-// was. Nothing depends on it but the wear.
-func prefill(path string, size int64) error {
+// zerosEnd is where the zeros of a file that was just opened end: at its own
+// end, or, when it has holes, at once.
+func zerosEnd(db *bolt.DB, path string) int64 {
+	info, err := os.Stat(path)
+	used, e := usedBytes(db)
+	if errors.Join(err, e) != nil || allocated(info) < info.Size() {
+		return used
+	}
+	return info.Size()
+}
+
+func usedBytes(db *bolt.DB) (n int64, err error) {
+	err = guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			n = tx.Size()
+			return nil
+		})
+	})
+	return n, err
+}
+
+// prefill writes zeros to a file that ends at from or later, or leaves it as
+// long as it was. Nothing depends on it but the wear.
+func prefill(path string, from, to int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -58,13 +87,13 @@ func prefill(path string, size int64) error {
 		return errors.Join(err, f.Close())
 	}
 	zeros := make([]byte, 64<<10)
-	for at := info.Size(); at < size && err == nil; at += int64(len(zeros)) {
-		_, err = f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at)
+	for at := from; at < to && err == nil; at += int64(len(zeros)) {
+		_, err = f.WriteAt(zeros[:min(int64(len(zeros)), to-at)], at)
 	}
 	if err == nil {
 		err = f.Sync()
 	}
-	if err != nil {
+	if err != nil && to > info.Size() {
 		err = errors.Join(err, f.Truncate(info.Size()))
 	}
 	return errors.Join(err, f.Close())

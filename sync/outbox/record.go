@@ -33,8 +33,8 @@ type block struct {
 	done  bitmap // as it shall be on disk
 	// touched: it is in Outbox.touched.
 	touched bool
-	// memory is that of records that were read from disk, lined how many of
-	// them are still in line.
+	// memory is that of records that were read from disk, nil for others; lined
+	// is how many of them are still in line.
 	memory *memory
 	lined  int
 }

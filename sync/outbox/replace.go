@@ -71,7 +71,7 @@ func openFile(opts Options) (*bolt.DB, account, error) {
 		return nil, acc, fmt.Errorf("open outbox %q: %w", opts.Path, err)
 	}
 	if fresh {
-		if err := prefill(opts.Path, min(prefillBytes, opts.MaxBytes)); err != nil {
+		if err := prefillNew(db, opts); err != nil {
 			opts.Logger.Warn("cannot reserve the outbox's space, which costs the flash more writes", "path", opts.Path, "error", err)
 		}
 	}
@@ -180,7 +180,7 @@ func (o *Outbox) countBoot() error {
 		seen, _ = strconv.ParseUint(strings.TrimSpace(string(buf)), 10, 64)
 	}
 	o.acc.Boot = max(o.acc.Boot, seen) + 1
-	if err := wholefile.Write(side, []byte(strconv.FormatUint(o.acc.Boot, 10)+"\n")); errors.Is(err, syscall.ENOSPC) {
+	if err := wholefile.Write(side, []byte(strconv.FormatUint(o.acc.Boot, 10)+"\n")); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		// The file itself has room for its account: see prefill.
 		o.opts.Logger.Warn("the disk is full, the start is counted in the outbox only", "path", o.opts.Path)
 	} else if err != nil {

@@ -114,10 +114,19 @@ func (s *salvager) readMarks(bucket []string, k, v []byte) error {
 }
 
 func (s *salvager) readChunk(bucket []string, k, v []byte) error {
-	if len(bucket) != 1 || len(bucket[0]) != seqLen || len(k) != chunkKeyLen {
+	var first uint64
+	var i int
+	switch {
+	case len(bucket) != 1 || isOther([]byte(bucket[0])):
+		return nil
+	case len(bucket[0]) == seqLen && len(k) == chunkKeyLen:
+		first, i = binary.BigEndian.Uint64([]byte(bucket[0])), int(binary.BigEndian.Uint16(k))
+	case bucket[0] == "blocks" && len(k) == seqLen+chunkKeyLen: // format 1
+		first, i = binary.BigEndian.Uint64(k), int(binary.BigEndian.Uint16(k[seqLen:]))
+	default:
+		s.tell(fmt.Errorf("a bucket with a name of %d bytes, or a key of %d: %w", len(bucket[0]), len(k), errDamaged))
 		return nil
 	}
-	first, i := binary.BigEndian.Uint64([]byte(bucket[0])), int(binary.BigEndian.Uint16(k))
 	if i == 0 {
 		if err := s.endBlock(); err != nil {
 			return err

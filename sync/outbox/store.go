@@ -89,6 +89,7 @@ func verify(tx *bolt.Tx, acc account) error {
 		if err != nil {
 			return err
 		}
+		c.next = first + uint64(n)
 		count += uint64(n)
 		done := bitmap(marks.Get(seqKey(first)))
 		for i := range n {
@@ -110,10 +111,15 @@ func readAccount(tx *bolt.Tx) (account, error) {
 	if b == nil {
 		return account{}, fmt.Errorf("bucket meta is missing: %w", errDamaged)
 	}
-	return decodeAccount(b.Get(keyAccount))
+	acc, err := decodeAccount(b.Get(keyAccount))
+	if err == nil && acc.Format != accountFormat {
+		err = fmt.Errorf("a file of format %d, not %d: %w", acc.Format, accountFormat, errDamaged)
+	}
+	return acc, err
 }
 
-// accountFormat is the file's, too.
+// accountFormat is the file's, too. In format 1 all blocks lay in one bucket:
+// salvage still reads such a file.
 const accountFormat = 2
 
 func decodeAccount(v []byte) (account, error) {
@@ -125,7 +131,7 @@ func decodeAccount(v []byte) (account, error) {
 	if err := json.Unmarshal(buf, &acc); err != nil {
 		return acc, fmt.Errorf("account: %w: %v", errDamaged, err)
 	}
-	if acc.Format != accountFormat {
+	if acc.Format < 1 || acc.Format > accountFormat {
 		return acc, fmt.Errorf("account format %d: %w", acc.Format, errDamaged)
 	}
 	return acc, nil
@@ -211,6 +217,12 @@ func readBlocks(db *bolt.DB, seq uint64, bytes int, alloc func() *memory) (block
 				}
 				s := stored{first: first, marks: append(bitmap(nil), marks.Get(seqKey(first))...), memory: alloc()}
 				s.fill(blob)
+				if room := c.room(first); room > 0 && s.err != nil {
+					// What it says of itself may be as wrong as the rest.
+					s.count, s.live = min(s.count, int(min(room, maxBlock))), min(s.live, int(min(room, maxBlock)))
+				} else if s.err == nil {
+					c.next = first + uint64(s.count)
+				}
 				blocks = append(blocks, s)
 				bytes -= max(s.bytes, 1)
 			}

@@ -36,3 +36,12 @@ func lockHolder(path string) (pid int) {
 	}
 	return 0
 }
+
+// allocated is what a file takes on disk: less than its size when it has holes.
+func allocated(info os.FileInfo) int64 {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return info.Size()
+	}
+	return st.Blocks * 512
+}
