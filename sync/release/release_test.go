@@ -51,6 +51,23 @@ func TestMeta(t *testing.T) {
 	}
 }
 
+// TestFractionsAreStrings: canonical JSON, over which signatures are made, has
+// no floating point numbers.
+func TestFractionsAreStrings(t *testing.T) {
+	m := sample()
+	m.Limits = Limits{MinAgreement: 0.95, MaxSlowdown: 1.5}
+	data, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), `"limits":{"min_agreement":"0.95","max_slowdown":"1.5"}`) {
+		t.Errorf("%s", data)
+	}
+	if got, err := ParseMeta(data); err != nil || got.Limits != m.Limits {
+		t.Errorf("%s became %+v, %v", data, got, err)
+	}
+}
+
 func TestFits(t *testing.T) {
 	for _, tt := range []struct {
 		platform, agent, want string
