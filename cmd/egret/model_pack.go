@@ -129,21 +129,39 @@ func openVersion(path string) (*tflite.Bundle, error) {
 
 var packedName = regexp.MustCompile(`^(.+)-(\d+)\.zip$`)
 
+// packedModel is the model that a bundle's file name tells: cats-3.zip, as
+// pack calls it, or cats/3.zip.
+func packedModel(file string) (release.Model, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return release.Model{}, err
+	}
+	dir, base := filepath.Split(abs)
+	target := "models/" + filepath.Base(dir) + "/" + base
+	if part := packedName.FindStringSubmatch(base); part != nil {
+		target = "models/" + part[1] + "/" + part[2] + ".zip"
+	}
+	m, err := release.ParseTarget(target)
+	if err != nil {
+		return m, fmt.Errorf("%s: the file name says no model and version, as cats-3.zip would", file)
+	}
+	return m, nil
+}
+
 // modelOf is what a packed model is to be called: as is name/version, or empty.
 func modelOf(file, as string) (release.Model, error) {
-	if as != "" {
-		m, err := release.ParseTarget("models/" + as + ".zip")
+	if as == "" {
+		m, err := packedModel(file)
 		if err != nil {
-			return m, usageError{fmt.Errorf("--as %q: give <name>/<version>, such as cats/3", as)}
+			err = usageError{fmt.Errorf("%w: give --as <name>/<version>", err)}
 		}
-		return m, nil
+		return m, err
 	}
-	if part := packedName.FindStringSubmatch(filepath.Base(file)); part != nil {
-		if m, err := release.ParseTarget("models/" + part[1] + "/" + part[2] + ".zip"); err == nil {
-			return m, nil
-		}
+	m, err := release.ParseTarget("models/" + as + ".zip")
+	if err != nil {
+		err = usageError{fmt.Errorf("--as %q: give <name>/<version>, such as cats/3", as)}
 	}
-	return release.Model{}, usageError{fmt.Errorf("%s is not named <name>-<version>.zip: say what it is with --as <name>/<version>", file)}
+	return m, err
 }
 
 // tryBundle has a process of its own load the model and answer its samples.

@@ -1,6 +1,5 @@
 // Package release is what the operator's side and the devices agree on: how a
-// release is described in a signed repository, and the rollout document that
-// tells a cohort which one to take.
+// release is described in a signed repository.
 //
 // It reads and checks; it neither signs, fetches nor installs.
 package release
@@ -55,13 +54,14 @@ type Model struct {
 }
 
 // Limits are what the new model must keep while it runs beside the present
-// one. A zero field is not asked for.
+// one. A zero field is not asked for. Fractions are strings in JSON, "0.95":
+// what is signed is canonical JSON, which has no floating point numbers.
 type Limits struct {
 	// MinAgreement is the least share of frames, 0 to 1, on which both give
 	// the same first label.
-	MinAgreement float64 `json:"min_agreement,omitempty"`
+	MinAgreement float64 `json:"min_agreement,omitempty,string"`
 	// MaxSlowdown bounds the new model's median Invoke over the present one's.
-	MaxSlowdown float64 `json:"max_slowdown,omitempty"`
+	MaxSlowdown float64 `json:"max_slowdown,omitempty,string"`
 	// MaxMemory bounds what its process may have resident, in bytes.
 	MaxMemory uint64 `json:"max_memory,omitempty"`
 }

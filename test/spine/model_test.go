@@ -64,7 +64,7 @@ func TestModelPackAndUnpack(t *testing.T) {
 		args []string
 	}{
 		{"file already exists: remove it, or unpack another version", 1, []string{"unpack", file, "--models", models}},
-		{"not named <name>-<version>.zip: say what it is with --as", 2, []string{"unpack", "download.zip"}},
+		{"download.zip: the file name says no model and version, as cats-3.zip would: give --as", 2, []string{"unpack", "download.zip"}},
 		{`--as "cats": give <name>/<version>`, 2, []string{"unpack", file, "--as", "cats"}},
 		{"no such file", 1, []string{"unpack", filepath.Join(dir, "dogs-1.zip")}},
 		{"not a valid bundle", 1, []string{"unpack", filepath.Join(model, "labels.txt"), "--as", "a/1"}},
