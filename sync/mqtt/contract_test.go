@@ -226,13 +226,14 @@ func TestNothingIsMissingWhenTheBrokerRestarts(t *testing.T) {
 		o := newOutbox(t)
 		l := newLink(t, s.Addr())
 		sub := subscribe(t, s.Addr())
-		run(t, "tcp://"+l.ln.Addr().String(), o, func(opts *Options) { opts.BatchRecords = 5 })
+		c := run(t, "tcp://"+l.ln.Addr().String(), o, func(opts *Options) { opts.BatchRecords = 5 })
 		next := 0
 		produce := func(n int) { appendN(t, o, next, n); next += n }
 		for range 3 {
 			produce(400)
 			eventually(t, "some of it", func() bool { return sub.count() >= next-300 })
 			l.setDown(true)
+			eventually(t, "noticed", func() bool { return !c.State().Connected })
 			// QoS 1 covers device to broker: what the broker has acknowledged
 			// and not passed on when it dies is its loss. Let it finish.
 			eventually(t, "passed on", func() bool { return uint64(sub.count()) >= o.Stats().Acknowledged })
