@@ -62,6 +62,7 @@ func newRepoAdd() *cobra.Command {
 	f.StringArrayVar(&m.Hardware, "hardware", nil, "`platform` that it is for, such as linux/arm64; may be repeated (default: any)")
 	f.StringVar(&m.MinAgent, "min-agent", "", "the oldest `version` of the agent that may run it")
 	f.Float64Var(&m.Limits.MinAgreement, "min-agreement", 0, "the least `share` of frames, 0 to 1, on which it must agree with the model before")
+	f.Float64Var(&m.Limits.MaxScoreShift, "max-score-shift", 0, "how `far` the distributions of both models' scores may lie apart, 0 to 1")
 	f.Float64Var(&m.Limits.MaxSlowdown, "max-slowdown", 0, "how many `times` slower than the model before it may be")
 	f.Uint64Var(&m.Limits.MaxMemory, "max-memory", 0, "how many `bytes` of memory its process may hold")
 	_ = cmd.MarkFlagRequired("release")

@@ -42,3 +42,16 @@ func (t Topics) Command(name string) string { return t.dev("command/" + name) }
 
 // Reply is QoS 1, not retained: the answer to the command with that id.
 func (t Topics) Reply(id string) string { return t.dev("reply/" + id) }
+
+// Reported is retained, QoS 1: the device's release state.
+func (t Topics) Reported() string { return t.dev("reported") }
+
+// Pin is retained, QoS 1: a rollout document for this device alone, before its
+// cohort's.
+func (t Topics) Pin() string { return t.dev("pin") }
+
+// Desired is retained, QoS 1: a cohort's rollout document. Cohorts are named as
+// fleets are.
+func Desired(fleet, cohort string) string {
+	return fmt.Sprintf("egret/v1/%s/desired/%s", fleet, cohort)
+}

@@ -1,5 +1,6 @@
 // Package release is what the operator's side and the devices agree on: how a
-// release is described in a signed repository.
+// release is described in a signed repository, and the rollout document that
+// tells a cohort which one to take.
 //
 // It reads and checks; it neither signs, fetches nor installs.
 package release
@@ -60,6 +61,9 @@ type Limits struct {
 	// MinAgreement is the least share of frames, 0 to 1, on which both give
 	// the same first label.
 	MinAgreement float64 `json:"min_agreement,omitempty,string"`
+	// MaxScoreShift bounds the distance between the distributions of both
+	// models' first score (Kolmogorov and Smirnov), 0 to 1.
+	MaxScoreShift float64 `json:"max_score_shift,omitempty,string"`
 	// MaxSlowdown bounds the new model's median Invoke over the present one's.
 	MaxSlowdown float64 `json:"max_slowdown,omitempty,string"`
 	// MaxMemory bounds what its process may have resident, in bytes.
@@ -114,8 +118,8 @@ func (m Meta) Check() error {
 		return fmt.Errorf("release %s: %d kinds of hardware, at most %d", m.Release, len(m.Hardware), maxHardware)
 	case m.MinAgent != "" && !versionPattern.MatchString(m.MinAgent):
 		return fmt.Errorf("release %s: min_agent %.100q is no version such as 1.2.3", m.Release, m.MinAgent)
-	case l.MinAgreement < 0 || l.MinAgreement > 1 || l.MaxSlowdown < 0:
-		return fmt.Errorf("release %s: min_agreement is 0 to 1, max_slowdown 0 or more", m.Release)
+	case l.MinAgreement < 0 || l.MinAgreement > 1 || l.MaxScoreShift < 0 || l.MaxScoreShift > 1 || l.MaxSlowdown < 0:
+		return fmt.Errorf("release %s: min_agreement and max_score_shift are 0 to 1, max_slowdown 0 or more", m.Release)
 	}
 	for _, h := range m.Hardware {
 		if os, arch, ok := strings.Cut(h, "/"); !ok || !namePattern.MatchString(os) || !namePattern.MatchString(arch) {

@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"sync/mqtt":          {"internal/backoff", "internal/wholefile", "sync/outbox", "sync/payload"},
 	"sync/mqtt/broker":   {},
 	"sync/outbox":        {"internal/wholefile"},
+	"sync/ota":           {"internal/wholefile", "sync/release"},
 	"sync/ota/bundle":    {"sync/release"},
 	"sync/payload":       {},
 	"sync/release":       {},

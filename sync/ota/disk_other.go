@@ -1,0 +1,9 @@
+//go:build !linux && !darwin
+
+package ota
+
+import "errors"
+
+func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }
+
+func syncDir(string) error { return nil }
