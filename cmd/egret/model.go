@@ -19,7 +19,7 @@ func newModel() *cobra.Command {
 		Args:  knownCommand,
 		RunE:  showHelp,
 	}
-	cmd.AddCommand(newModelInfo(), newModelPack(), newModelUnpack())
+	cmd.AddCommand(newModelInfo(), newModelPack(), newModelUnpack(), newModelPull())
 	return cmd
 }
 
