@@ -35,6 +35,8 @@ var allowed = map[string][]string{
 	"sync/outbox":        {"internal/wholefile"},
 	"sync/ota":           {"internal/wholefile", "sync/release"},
 	"sync/ota/bundle":    {"sync/release"},
+	"sync/ota/store":     {"internal/wholefile", "sync/payload", "sync/release"},
+	"sync/ota/update":    {"internal/backoff", "internal/wholefile", "sync/ota", "sync/ota/bundle", "sync/ota/store", "sync/payload", "sync/release"},
 	"sync/payload":       {},
 	"sync/release":       {},
 	"tflite":             {"sensors/pixel"},

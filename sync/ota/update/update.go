@@ -1,0 +1,486 @@
+// Package update takes a device from one model to the next: it downloads a
+// signed release, verifies and unpacks it, has it tried in a process of its own,
+// beside the present model and then in its place, and commits to it or goes
+// back. Each step is on disk before it is acted on, so that a crash or a power
+// cut at any moment is followed by the next step, and never by no model.
+//
+// It decides; how a model is run, compared and swapped is the Device's to know,
+// and what may be trusted the Repository's.
+package update
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/egret-edge/egret/internal/backoff"
+	"github.com/egret-edge/egret/sync/ota"
+	"github.com/egret-edge/egret/sync/ota/store"
+	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/sync/release"
+)
+
+// Device runs models. Its methods are called by Run's goroutine, one at a time;
+// they return soon after ctx ends. An error that is a *Refusal says that the
+// model is to blame; any other one has the step tried again later.
+type Device interface {
+	// Inspect looks at the bundle in dir without running it, and returns the
+	// digest of its model file.
+	Inspect(dir string) (digest string, err error)
+	// Probe runs it in a process of its own, and fills in Golden and Memory.
+	Probe(ctx context.Context, dir string, p *payload.Proof) error
+	// Shadow runs it in a process of its own on live frames beside the present
+	// model of that name.
+	Shadow(ctx context.Context, model, dir string, p *payload.Proof) (Shadowed, error)
+	// Apply makes serve what the record says, between two frames.
+	Apply(ctx context.Context) error
+	// Trial watches the version that serves until it has proved itself.
+	// invokeUs is the median Invoke of the one before, 0 when not known.
+	Trial(ctx context.Context, v store.Version, invokeUs float64, p *payload.Proof) error
+}
+
+// Shadowed is what a Proof does not hold of a run beside the present model.
+type Shadowed struct {
+	// InvokeUs is the present model's median Invoke, in microseconds.
+	InvokeUs float64
+	// SameLabels: both models have the same labels, so that they can be
+	// expected to agree.
+	SameLabels bool
+}
+
+// Refusal says why a model is not taken, in one line.
+type Refusal struct{ Reason string }
+
+func (r *Refusal) Error() string { return r.Reason }
+
+// Refuse makes a Refusal.
+func Refuse(format string, args ...any) error {
+	return &Refusal{oneLine(fmt.Sprintf(format, args...))}
+}
+
+// Repository is the signed repository; *ota.Client is the one.
+type Repository interface {
+	Refresh(ctx context.Context) error
+	Find(name string) (ota.Release, error)
+	Download(ctx context.Context, rel ota.Release, dir string) (string, error)
+}
+
+// Configured is a model that the configuration names.
+type Configured struct {
+	Name string // of its bundle, as in models/<name>/<version>
+	Base string // the configured path
+	// Fixed: the configuration says which versions serve, and nothing else does.
+	Fixed bool
+	// KeepAll keeps versions in the store that nothing needs.
+	KeepAll bool
+}
+
+// Options configure a Machine. Store, Device, Topics and Models are required.
+type Options struct {
+	Store      store.Store
+	Device     Device
+	Topics     payload.Topics
+	Cohort     string
+	Repository Repository // nil: rollouts cannot be followed
+	Models     []Configured
+	// Limits hold where a release asks for none.
+	Limits release.Limits
+	Window Window
+	// ClockSet tells whether the time of day can be believed. Nil: it can.
+	ClockSet func() bool
+	// Report gets what the device says of itself. It must not wait.
+	Report func(payload.Reported)
+	Boot   uint64
+	// Serving is what answers, for the report.
+	Serving func() map[string]payload.Model
+	// Poll is how often folders and orders are looked at; 0: 10 s, below 0:
+	// folders never.
+	Poll time.Duration
+	// RetryMin and RetryMax bound the time between tries of what fails for
+	// reasons outside of the model. Zero means 5 s and 1 h.
+	RetryMin, RetryMax time.Duration
+	Log                *slog.Logger
+}
+
+// Machine is the way from one model to the next. Open makes it; Run and Watch
+// are called once each, all other methods from any goroutine.
+type Machine struct {
+	o    Options
+	step func(name string) // a test's hook after each change on disk
+	wake chan struct{}     // something changed; capacity 1
+	// Of Run's goroutine.
+	delay   backoff.Backoff
+	corrupt int               // downloads in a row with wrong bytes
+	folders map[string]string // the fingerprint of a version's folder when it was looked at last
+	dirty   bool              // what serves is not what the record says
+
+	mu      sync.Mutex // guards all following fields
+	rec     store.Record
+	docs    map[string]*release.Rollout // by topic; nil when it was cleared
+	ignored string                      // why a document was not taken
+	orders  store.Orders
+	read    time.Time // when the orders that were read had been written
+	cancel  context.CancelCauseFunc
+	waiting string // why a step waits
+	prog    payload.Progress
+	said    time.Time // when progress was reported last
+}
+
+// maxDeaths ends of the agent without order while a model is on trial count
+// against it. Power cuts are among them: one or two must not cost a model.
+const maxDeaths = 3
+
+// Open reads the record and counts a start of the agent. It comes before any
+// model is loaded: what Serving says from then on is what may be loaded.
+func Open(o Options) (*Machine, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Report == nil {
+		o.Report = func(payload.Reported) {}
+	}
+	if o.Serving == nil {
+		o.Serving = func() map[string]payload.Model { return nil }
+	}
+	if o.ClockSet == nil {
+		o.ClockSet = func() bool { return true }
+	}
+	m := &Machine{
+		o: o, step: func(string) {}, wake: make(chan struct{}, 1),
+		docs: map[string]*release.Rollout{}, folders: map[string]string{},
+	}
+	m.delay = backoff.Backoff{Min: orDefault(o.RetryMin, 5*time.Second), Max: orDefault(o.RetryMax, time.Hour)}
+	var err error
+	if m.rec, err = o.Store.Load(); err != nil {
+		o.Log.Error("the record of updates was damaged", "error", err)
+	}
+	m.configure()
+	if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
+		if a.Starts++; a.Starts >= maxDeaths {
+			m.fall(fmt.Sprintf("the agent ended without order %d times while it served", a.Starts))
+		}
+	}
+	if m.orders, err = o.Store.Orders(); err != nil {
+		o.Log.Error("orders are not obeyed", "error", err)
+	}
+	m.read = o.Store.OrdersChanged()
+	return m, m.o.Store.Save(m.rec)
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return def
+}
+
+// configure makes the record fit the configuration.
+func (m *Machine) configure() {
+	for _, c := range m.o.Models {
+		known, ok := m.rec.Models[c.Name]
+		if ok && known.Base == c.Base {
+			continue
+		}
+		if ok {
+			m.o.Log.Info("the configured path of a model changed: what came over the air before does not serve", "model", c.Name, "path", c.Base)
+			if a := m.rec.Attempt; a != nil && a.Model.Name == c.Name {
+				m.rec.Attempt = nil
+			}
+		}
+		fresh := store.Model{Base: c.Base}
+		if all := store.Versions(c.Base); len(all) > 0 {
+			// What is there at first was installed on purpose.
+			fresh.Looked = all[len(all)-1]
+			fresh.Current = &store.Version{Version: fresh.Looked, Dir: inBase(c.Base, fresh.Looked)}
+		}
+		m.rec.Models[c.Name] = fresh
+	}
+	if a := m.rec.Attempt; a != nil && !a.State.Ended() {
+		if c, ok := m.configured(a.Model.Name); !ok || c.Fixed {
+			m.rec.Attempt = nil // nobody to serve, or not by this way
+		}
+	}
+}
+
+func (m *Machine) configured(name string) (Configured, bool) {
+	i := slices.IndexFunc(m.o.Models, func(c Configured) bool { return c.Name == name })
+	if i < 0 {
+		return Configured{}, false
+	}
+	return m.o.Models[i], true
+}
+
+// Close is called at an orderly end, after Run has returned.
+func (m *Machine) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
+		a.Starts-- // this start was none of the model's doing
+		return m.o.Store.Save(m.rec)
+	}
+	return nil
+}
+
+// Serving is the version that shall answer for a model; nil is the factory
+// model, what the configured path says by itself.
+func (m *Machine) Serving(name string) *store.Version {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.configured(name); !ok || c.Fixed {
+		return nil
+	}
+	v := m.rec.Serving(name)
+	if v == nil {
+		return m.base(name)
+	}
+	c := *v
+	return &c
+}
+
+// base is the version of a configured folder that serves when none is recorded:
+// the highest one, but for those that were just put there and those that failed.
+func (m *Machine) base(name string) *store.Version {
+	known := m.rec.Models[name]
+	all := slices.DeleteFunc(store.Versions(known.Base), func(v int) bool {
+		prefix := folderKey(name, v, "")
+		return v > known.Looked || slices.ContainsFunc(m.rec.Failed, func(f store.Failure) bool { return strings.HasPrefix(f.Key, prefix) })
+	})
+	if len(all) == 0 {
+		return nil
+	}
+	v := all[len(all)-1]
+	return &store.Version{Version: v, Dir: inBase(known.Base, v)}
+}
+
+// Canary is the version with the label canary; false without.
+func (m *Machine) Canary(name string) (dir string, ok bool) {
+	m.mu.Lock()
+	v, ok := m.orders.Canaries[name]
+	m.mu.Unlock()
+	if !ok {
+		return "", false
+	}
+	return m.find(release.Model{Name: name, Version: v})
+}
+
+// find is the folder of a version: in the store, or in the configured folder.
+func (m *Machine) find(v release.Model) (dir string, ok bool) {
+	if slices.Contains(m.o.Store.Versions(v.Name), v.Version) {
+		return m.o.Store.Dir(v), true
+	}
+	if c, ok := m.configured(v.Name); ok && slices.Contains(store.Versions(c.Base), v.Version) {
+		return inBase(c.Base, v.Version), true
+	}
+	return "", false
+}
+
+// GiveUp is called when what serves for a model cannot be loaded. It goes one
+// step back, and is false when there is none: the factory model does not load.
+func (m *Machine) GiveUp(name, reason string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.rec.Models[name]
+	switch a := m.rec.Attempt; {
+	case a != nil && a.State == payload.Trial && a.Model.Name == name:
+		m.fall(reason)
+	case known.Current != nil:
+		m.back(name, reason)
+	default:
+		return false
+	}
+	if err := m.o.Store.Save(m.rec); err != nil {
+		m.o.Log.Error("a step back was not recorded", "error", err)
+	}
+	m.o.Log.Error("going back to the model before", "model", name, "reason", reason)
+	return true
+}
+
+// CrashLoop is called when the agent ended without order again and again, and
+// nothing else helped: every model goes one step back. It tells whether there
+// was one.
+func (m *Machine) CrashLoop(times int) bool {
+	any := false
+	for _, name := range slices.Sorted(maps.Keys(m.rec.Models)) {
+		any = m.GiveUp(name, fmt.Sprintf("the agent ended without order %d times in a row", times)) || any
+	}
+	return any
+}
+
+// fall ends a trial: what served before serves again. The caller holds mu, and
+// saves.
+func (m *Machine) fall(reason string) {
+	a := m.rec.Attempt
+	m.rec.Fail(a.Key, reason)
+	m.enter(payload.RolledBack, reason)
+}
+
+// back makes the version before serve for a model. The caller holds mu, and
+// saves.
+func (m *Machine) back(name, reason string) {
+	known := m.rec.Models[name]
+	bad := *known.Current
+	known.Current, known.Previous = known.Previous, nil
+	if bad.Dir == inBase(known.Base, bad.Version) {
+		known.Looked = min(known.Looked, bad.Version-1)
+		if print, err := fingerprint(bad.Dir); err == nil {
+			m.rec.Fail(folderKey(name, bad.Version, print), reason)
+		}
+	}
+	m.rec.Models[name] = known
+	a := m.rec.Attempt
+	if a == nil || a.Model.Name != name || a.New.Dir != bad.Dir {
+		a = &store.Attempt{By: store.ByOrder, Key: "back:" + bad.Digest, Model: release.Model{Name: name, Version: bad.Version}, New: bad}
+		m.rec.Attempt = a
+	}
+	m.rec.Fail(a.Key, reason)
+	m.enter(payload.RolledBack, reason)
+}
+
+// enter sets the attempt's state. The caller holds mu, and saves.
+func (m *Machine) enter(state payload.ReleaseState, reason string) {
+	a := m.rec.Attempt
+	a.State, a.Reason, a.Since = state, reason, time.Now().UTC().Truncate(time.Millisecond)
+	m.prog, m.waiting = payload.Progress{}, ""
+}
+
+// Progress tells how far the present step is; any goroutine may call it.
+func (m *Machine) Progress(done, of int64) {
+	m.mu.Lock()
+	m.prog = payload.Progress{Done: done, Of: of}
+	due := time.Since(m.said) >= progressEvery
+	if due {
+		m.said = time.Now()
+	}
+	m.mu.Unlock()
+	if due {
+		m.report()
+	}
+}
+
+// progressEvery bounds how often progress is said.
+const progressEvery = 2 * time.Second
+
+// report says where the device stands.
+func (m *Machine) report() { m.o.Report(m.Reported()) }
+
+// Reported is where the device stands.
+func (m *Machine) Reported() payload.Reported {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := payload.Reported{
+		Device: m.o.Topics.Device, Cohort: m.o.Cohort, Boot: m.o.Boot,
+		Time: time.Now().UTC().Truncate(time.Millisecond), State: payload.Idle, Serving: m.o.Serving(),
+	}
+	if r.Serving == nil {
+		r.Serving = map[string]payload.Model{}
+	}
+	a, doc := m.rec.Attempt, m.wanted()
+	if doc != nil && (a == nil || a.State.Ended() && a.Key != keyOf(*doc)) {
+		r.Release, r.Gen = doc.Release, doc.Gen
+		if target, err := release.ParseTarget(doc.Target); err == nil {
+			r.Model = &payload.Model{Name: target.Name, Version: target.Version}
+		}
+		_, r.State, r.Reason = m.consider(*doc)
+		return r
+	}
+	if a == nil {
+		r.Reason = m.ignored
+		return r
+	}
+	r.State, r.Reason, r.Since = a.State, a.Reason, a.Since
+	if a.Doc != nil {
+		r.Release, r.Gen = a.Doc.Release, a.Doc.Gen
+	}
+	r.Model = &payload.Model{Name: a.Model.Name, Version: a.Model.Version, Digest: a.New.Digest}
+	if m.waiting != "" {
+		r.Reason = m.waiting
+	}
+	if m.prog.Of > 0 {
+		p := m.prog
+		r.Progress = &p
+	}
+	if a.Proof != (payload.Proof{}) {
+		p := a.Proof
+		r.Proof = &p
+	}
+	return r
+}
+
+func (m *Machine) stir() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// save puts a change of the record on disk, then reports it. The change is made
+// with mu held.
+func (m *Machine) save(name string, change func()) error {
+	m.mu.Lock()
+	before := clone(m.rec)
+	change()
+	err := m.o.Store.Save(m.rec)
+	if err != nil {
+		m.rec = before // what is not on disk is not so
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	m.step(name)
+	m.report()
+	return nil
+}
+
+func clone(r store.Record) store.Record {
+	r.Models, r.Seen, r.Failed = maps.Clone(r.Models), maps.Clone(r.Seen), slices.Clone(r.Failed)
+	if r.Attempt != nil {
+		a := *r.Attempt
+		r.Attempt = &a
+	}
+	return r
+}
+
+func (m *Machine) attempt() store.Attempt {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rec.Attempt == nil {
+		return store.Attempt{State: payload.Idle}
+	}
+	return *m.rec.Attempt
+}
+
+// apply makes serve what the record says.
+func (m *Machine) apply(ctx context.Context) error {
+	m.dirty = true
+	err := m.o.Device.Apply(ctx)
+	if err == nil {
+		m.dirty = false
+		m.report()
+	}
+	return err
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// errStop is why a step is broken off.
+type errStop struct {
+	reason string
+	// forget: the attempt is not to be held against the release.
+	forget bool
+}
+
+func (e *errStop) Error() string { return e.reason }
+
+// stopped gives the reason for which ctx was broken off by the machine itself.
+func stopped(ctx context.Context) (*errStop, bool) {
+	var s *errStop
+	ok := errors.As(context.Cause(ctx), &s)
+	return s, ok
+}
