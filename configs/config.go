@@ -27,6 +27,7 @@ type Config struct {
 	Outbox    Outbox    `yaml:"outbox" doc:"the durable queue"`
 	MQTT      MQTT      `yaml:"mqtt" doc:"the broker"`
 	Telemetry Telemetry `yaml:"telemetry" doc:"what the device says about itself"`
+	Updates   Updates   `yaml:"updates" doc:"how new models come, and what they must prove"`
 }
 
 // Log is how the agent logs.
@@ -42,14 +43,16 @@ type Model struct {
 	Labels    string `yaml:"labels" doc:"labels file, instead of the model's own"`
 	TopK      int    `yaml:"top_k" min:"0" max:"1000" doc:"results per frame at most; 0: the model's own default"`
 	Threshold Score  `yaml:"threshold" doc:"lowest score of a result; left out: the model's own default"`
-	Fit       string `yaml:"fit" enum:",stretch,crop,letterbox" doc:"how a frame of another shape meets the model's input; empty: the model's own, else stretch"`
+	// Versions are the policy words of TensorFlow Serving.
+	Versions Versions `yaml:"version_policy" doc:"latest: new versions take over when they have proved themselves; all: the others are loaded beside it; a list such as [2, 3]: these alone, the highest serves"`
+	Fit      string   `yaml:"fit" enum:",stretch,crop,letterbox" doc:"how a frame of another shape meets the model's input; empty: the model's own, else stretch"`
 }
 
 // Camera is a source of frames.
 type Camera struct {
 	Name         string        `yaml:"name" doc:"id in topics and predictions"`
 	Source       string        `yaml:"source" doc:"v4l2:…, folder:…, command:…, http://…, https://… or pattern:…"`
-	Model        string        `yaml:"model" doc:"name of its model; empty: the first"`
+	Model        string        `yaml:"model" doc:"name of its model, or <name>@<version>, <name>@canary or <name>@stable; empty: the first"`
 	Interpreter  string        `yaml:"interpreter" enum:"shared,own" doc:"shared: cameras of a model take turns; own: this camera has one for itself, at the price of its memory"`
 	MaxFPS       float64       `yaml:"max_fps" min:"0" max:"1000" doc:"frames to infer per second at most; 0: as many as camera and model manage"`
 	Motion       Motion        `yaml:"motion" doc:"skips inference while the picture does not change"`
@@ -160,6 +163,27 @@ type Telemetry struct {
 	Interval Duration `yaml:"interval" min:"1s" max:"24h" doc:"time between two messages"`
 }
 
+// Updates is where signed models come from, and what a new one must prove. What
+// a release's signed metadata asks for goes before the limits here.
+type Updates struct {
+	Repository string `yaml:"repository" doc:"http or https address of a repository of signed models; empty: none"`
+	Root       string `yaml:"root" doc:"the repository's root metadata (1.root.json), got by a way that you trust"`
+	Cohort     string `yaml:"cohort" doc:"the group of devices whose rollouts this one follows"`
+	CAFile     string `yaml:"ca_file" doc:"authorities to trust for https; empty: the system's"`
+	TokenFile  string `yaml:"token_file" doc:"file with a bearer token for the repository, read anew for each request"`
+	Proxy      string `yaml:"proxy" doc:"proxy's URL; empty: as the environment says"`
+	Bandwidth  Bytes  `yaml:"bandwidth" min:"0" max:"1TiB" doc:"bytes a second that downloads may take; 0: no limit"`
+	Window     Window `yaml:"window" doc:"part of the day in which downloads may run, in local time, such as 01:00-05:30; empty: always"`
+	// Poll is for people without a repository.
+	Poll          Duration `yaml:"poll" min:"0s" max:"24h" doc:"how often the models' folders are looked at for new versions; 0s: never"`
+	ShadowFrames  int      `yaml:"shadow_frames" min:"1" max:"100000" doc:"live frames on which a new model runs beside the present one"`
+	TrialFrames   int      `yaml:"trial_frames" min:"1" max:"100000" doc:"live frames that it must answer in its place"`
+	MinAgreement  float64  `yaml:"min_agreement" min:"0" max:"1" doc:"least share of frames on which both give the same first label, when they have the same labels"`
+	MaxScoreShift float64  `yaml:"max_score_shift" min:"0" max:"1" doc:"how far the distributions of both models' first score may lie apart; 0: any"`
+	MaxSlowdown   float64  `yaml:"max_slowdown" min:"0" max:"1000" doc:"how many times as long as the present model it may take; 0: any"`
+	MaxMemory     Bytes    `yaml:"max_memory" min:"0" max:"1TiB" doc:"bytes that its process may have resident; 0: any"`
+}
+
 // Default is the configuration without a file: it lacks models and cameras.
 func Default() Config {
 	return Config{
@@ -175,6 +199,10 @@ func Default() Config {
 			HomeAssistant: HomeAssistant{Prefix: "homeassistant"},
 		},
 		Telemetry: Telemetry{Interval: Duration(30 * time.Second)},
+		Updates: Updates{
+			Cohort: "default", Poll: Duration(10 * time.Second),
+			ShadowFrames: 100, TrialFrames: 100, MinAgreement: 0.1,
+		},
 	}
 }
 

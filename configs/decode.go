@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,14 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, field string) {
 		return
 	case *Delegates:
 		d.decodeDelegates(n, p, field)
+		return
+	case *Versions:
+		d.decodeVersions(n, p, field)
+		return
+	case *Window:
+		if !isNull(n) {
+			scalar(d, n, field, "a part of the day such as 01:00-05:30", p, ParseWindow)
+		}
 		return
 	case *Score:
 		p.Set = scalar(d, n, field, "a number", &p.Value, parseFloat)
@@ -133,6 +142,24 @@ func (d *decoder) decodeDelegates(n *yaml.Node, to *Delegates, field string) {
 		}
 	}
 	*to = DelegateList(list...)
+}
+
+// decodeVersions takes a policy's word or a list of versions.
+func (d *decoder) decodeVersions(n *yaml.Node, to *Versions, field string) {
+	if n.Kind != yaml.SequenceNode {
+		scalar(d, n, field, "latest, all or a list of versions", to, ParseVersions)
+		return
+	}
+	var list []int
+	d.decodeSlice(n, reflect.ValueOf(&list).Elem(), field)
+	switch {
+	case len(list) == 0 || len(list) > maxVersions:
+		d.fail(n, field, "", "lists %d versions: 1 to %d are possible", len(list), maxVersions)
+	case slices.Min(list) < 0:
+		d.fail(n, field, "", "%d is no version: they are whole numbers from 0", slices.Min(list))
+	default:
+		*to = VersionList(list...)
+	}
 }
 
 func (d *decoder) decodeScalar(n *yaml.Node, v reflect.Value, field string) {

@@ -135,6 +135,9 @@ func (c *Config) resolve(dir string) {
 	at(&c.MQTT.TLS.CAFile)
 	at(&c.MQTT.TLS.CertFile)
 	at(&c.MQTT.TLS.KeyFile)
+	at(&c.Updates.Root)
+	at(&c.Updates.CAFile)
+	at(&c.Updates.TokenFile)
 	for i := range c.Models {
 		at(&c.Models[i].Path)
 		at(&c.Models[i].Labels)

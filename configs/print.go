@@ -16,6 +16,7 @@ func (c Config) YAML() ([]byte, error) {
 		c.Cameras[i].Source = redact(c.Cameras[i].Source)
 	}
 	c.MQTT.Broker = redact(c.MQTT.Broker)
+	c.Updates.Repository, c.Updates.Proxy = redact(c.Updates.Repository), redact(c.Updates.Proxy)
 	out, err := yaml.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("print configuration: %w", err)
@@ -70,3 +71,17 @@ func (t Threads) MarshalYAML() (any, error) {
 	}
 	return int(t), nil
 }
+
+// MarshalYAML writes the policy's word or the list.
+func (v Versions) MarshalYAML() (any, error) {
+	if list := v.List(); list != nil {
+		return list, nil
+	}
+	if v == AllVersions {
+		return "all", nil
+	}
+	return "latest", nil
+}
+
+// MarshalYAML writes the window as a file has it.
+func (w Window) MarshalYAML() (any, error) { return w.String(), nil }

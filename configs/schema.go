@@ -44,6 +44,11 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) map[string]any {
 	case t == reflect.TypeFor[Delegates]():
 		word := map[string]any{"type": "string", "pattern": "^(" + strings.Join(delegates, "|") + ")([?:].*)?$"}
 		s["oneOf"] = []any{word, map[string]any{"type": "array", "items": word, "minItems": 1}}
+	case t == reflect.TypeFor[Versions]():
+		number := map[string]any{"type": "integer", "minimum": 0}
+		s["oneOf"] = []any{map[string]any{"enum": []string{"latest", "all"}}, number, map[string]any{"type": "array", "items": number, "minItems": 1, "maxItems": maxVersions}}
+	case t == reflect.TypeFor[Window]():
+		s["type"], s["pattern"] = "string", `^([0-2]?[0-9]:[0-5][0-9] ?- ?[0-2]?[0-9]:[0-5][0-9])?$`
 	case t.Kind() == reflect.Struct:
 		properties := map[string]any{}
 		for _, k := range keys(t) {

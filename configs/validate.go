@@ -17,6 +17,12 @@ import (
 // follows.
 var delegates = []string{"auto", "cpu", "xnnpack", "edgetpu", "gpu", "external"}
 
+// The labels by which a camera may name a version of its model.
+const (
+	Stable = "stable" // what serves
+	Canary = "canary" // what egret model pin --canary chose; what serves, without
+)
+
 // schemes are the kinds of sources; sensors.Open knows what follows the colon.
 var schemes = []string{"v4l2", "folder", "command", "http", "https", "pattern"}
 
@@ -50,6 +56,7 @@ func (c Config) validate(d *decoder) Errors {
 	v.cameras(c.Cameras, c.Models)
 	v.inference(c.Inference)
 	v.mqtt(c.MQTT)
+	v.updates(c.Updates)
 	slices.SortStableFunc(v.errs, func(a, b *Error) int { return a.Line - b.Line })
 	return v.errs
 }
@@ -101,6 +108,9 @@ func (v *validator) limits(k key, value reflect.Value, field string) {
 		if s.Set && (s.Value < 0 || s.Value > 1) {
 			v.fail(field, "", "%v is out of range: 0 to 1", s.Value)
 		}
+		return
+	}
+	if _, ok := value.Interface().(Window); ok {
 		return
 	}
 	lowest, highest := k.field.Tag.Get("min"), k.field.Tag.Get("max")
@@ -185,8 +195,12 @@ func (v *validator) cameras(cameras []Camera, models []Model) {
 		for _, m := range models {
 			known = append(known, m.Name)
 		}
-		if c.Model != "" && !slices.Contains(known, c.Model) {
-			v.fail(field+".model", spelling.Hint(c.Model, known), "there is no model %q", c.Model)
+		name, version, selected := strings.Cut(c.Model, "@")
+		if c.Model != "" && !slices.Contains(known, name) {
+			v.fail(field+".model", spelling.Hint(name, known), "there is no model %q", name)
+		}
+		if _, err := strconv.ParseUint(version, 10, 31); selected && err != nil && version != Stable && version != Canary {
+			v.fail(field+".model", "", "%q is no version: a whole number, stable or canary", version)
 		}
 	}
 }
@@ -217,6 +231,23 @@ func (v *validator) inference(inf Inference) {
 		name, _, _ = strings.Cut(name, ":")
 		if !slices.Contains(delegates, name) {
 			v.fail("inference.delegate", spelling.Hint(name, delegates), "%q is not known", spec)
+		}
+	}
+}
+
+func (v *validator) updates(u Updates) {
+	v.id("updates.cohort", u.Cohort)
+	if (u.Repository == "") != (u.Root == "") {
+		v.fail("updates.root", "", "has one of repository and root: give both or none")
+	}
+	for field, address := range map[string]string{"updates.repository": u.Repository, "updates.proxy": u.Proxy} {
+		parsed, err := url.Parse(address)
+		switch {
+		case address == "":
+		case err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https":
+			v.fail(field, "write it as https://models.example.com", "is no http or https address")
+		case field == "updates.repository" && parsed.User != nil:
+			v.fail(field, "use token_file", "holds a user or password, which this file is no place for")
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,4 +160,81 @@ func ParseThreads(s string) (Threads, error) {
 		return 0, fmt.Errorf("%d is out of range: 1 to %d, or auto", n, MaxThreads)
 	}
 	return Threads(n), nil
+}
+
+// Versions is which versions of a model are loaded. Its zero value is latest;
+// values compare with ==.
+type Versions struct{ text string }
+
+// AllVersions is the policy all.
+var AllVersions = Versions{"all"}
+
+const maxVersions = 16
+
+// VersionList is the policy specific: these versions and no others.
+func VersionList(versions ...int) Versions {
+	words := make([]string, len(versions))
+	for i, v := range versions {
+		words[i] = strconv.Itoa(v)
+	}
+	return Versions{strings.Join(words, ",")}
+}
+
+// List is the versions of the policy specific, ascending; nil with the others.
+func (v Versions) List() []int {
+	if v.text == "" || v == AllVersions {
+		return nil
+	}
+	var list []int
+	for word := range strings.SplitSeq(v.text, ",") {
+		n, _ := strconv.Atoi(word) // VersionList wrote it
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// ParseVersions reads a policy's word, or one version.
+func ParseVersions(s string) (Versions, error) {
+	switch n, err := strconv.Atoi(s); {
+	case s == "latest" || s == "":
+		return Versions{}, nil
+	case s == "all":
+		return AllVersions, nil
+	case err == nil && n >= 0:
+		return VersionList(n), nil
+	}
+	return Versions{}, fmt.Errorf("%q is none of latest, all and a list of versions such as [2, 3]", s)
+}
+
+// Window is a part of the day. Its zero value is the whole day; To below From
+// goes over midnight.
+type Window struct{ From, To time.Duration }
+
+// ParseWindow reads 01:00-05:30; empty is the whole day.
+func ParseWindow(s string) (Window, error) {
+	if s == "" {
+		return Window{}, nil
+	}
+	from, to, ok := strings.Cut(s, "-")
+	a, err := clock(from)
+	b, err2 := clock(to)
+	if !ok || err != nil || err2 != nil || a == b {
+		return Window{}, fmt.Errorf("%q is no part of a day such as 01:00-05:30", s)
+	}
+	return Window{a, b}, nil
+}
+
+func clock(s string) (time.Duration, error) {
+	t, err := time.Parse("15:04", strings.TrimSpace(s))
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, err
+}
+
+// String is the window as a file has it.
+func (w Window) String() string {
+	if w == (Window{}) {
+		return ""
+	}
+	text := func(d time.Duration) string { return fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60) }
+	return text(w.From) + "-" + text(w.To)
 }

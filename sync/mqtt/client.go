@@ -61,6 +61,11 @@ type Client struct {
 	latest    map[string]*latest
 	telemetry []byte
 	news      chan struct{} // telemetry has come
+	// report is the device's retained one; fresh when this connection has not
+	// published it.
+	report      []byte
+	reportFresh bool
+	reports     chan struct{}
 }
 
 type latest struct {
@@ -76,7 +81,7 @@ func New(opts Options, queue Queue) (*Client, error) {
 	}
 	return &Client{
 		opts: opts, broker: broker, queue: queue,
-		latest: map[string]*latest{}, news: make(chan struct{}, 1),
+		latest: map[string]*latest{}, news: make(chan struct{}, 1), reports: make(chan struct{}, 1),
 		outgoing: make(chan Message, maxOutgoing),
 	}, nil
 }
@@ -132,6 +137,10 @@ func (c *Client) setConnected(now bool, err error) {
 	if now {
 		for _, l := range c.latest {
 			l.fresh = true // the broker may have forgotten
+		}
+		if c.report != nil {
+			c.reportFresh = true
+			c.stirReport()
 		}
 	}
 }

@@ -45,19 +45,32 @@ func (b *Inbox) Retained() uint64 { return b.retained.Load() }
 // only counted.
 const maxTurned = 16
 
-// subscribe asks for the device's commands and drops the answers to those of
-// the connection before. A broker that does not allow it costs the commands and
-// nothing else.
+// subscribe asks for the device's commands and documents, and drops the answers
+// to those of the connection before.
 func (s *session) subscribe(life context.Context) error {
 	for len(s.c.outgoing) > 0 {
 		<-s.c.outgoing
 	}
-	if s.c.opts.Inbox == nil {
-		return nil
+	if s.c.opts.Inbox != nil {
+		if err := s.subscribeTo(life, s.c.opts.Topics.Command("+"), s.receive); err != nil {
+			return err
+		}
 	}
-	topic := s.c.opts.Topics.Command("+")
+	if d := s.c.opts.Documents; d != nil {
+		for _, topic := range d.topics {
+			if err := s.subscribeTo(life, topic, d.receive); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// subscribeTo waits for the SUBACK. A broker that does not allow it costs what
+// would come on the topic and nothing else.
+func (s *session) subscribeTo(life context.Context, topic string, handler paho.MessageHandler) error {
 	handed := make(chan paho.Token, 1)
-	go func() { handed <- s.client.Subscribe(topic, 1, s.receive) }()
+	go func() { handed <- s.client.Subscribe(topic, 1, handler) }()
 	var token paho.Token
 	select {
 	case token = <-handed:
@@ -74,7 +87,7 @@ func (s *session) subscribe(life context.Context) error {
 	}
 	const refusal = 0x80 // MQTT 3.1.1, 3.9.3
 	if t, ok := token.(*paho.SubscribeToken); ok && t.Result()[topic] == refusal {
-		s.c.opts.Logger.Warn("the broker refuses the subscription to commands, going on without them", "topic", topic)
+		s.c.opts.Logger.Warn("the broker refuses a subscription, going on without it", "topic", topic)
 	}
 	return nil
 }

@@ -63,6 +63,9 @@ type Options struct {
 	Announced func()
 	// Inbox gets the commands for this device. Nil: none are subscribed to.
 	Inbox *Inbox
+	// Documents gets what others wrote for this device. Nil: nothing is
+	// subscribed to.
+	Documents *Documents
 	// Rewrite may change a prediction just before it is sent, into one of about
 	// the same size; it must not write to rec, which stays in the queue as it
 	// was. Nil changes nothing.

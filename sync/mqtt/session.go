@@ -87,6 +87,10 @@ func (s *session) loop(ctx, life context.Context) error {
 			err = s.publishLatest(life)
 		case <-s.c.news:
 			err = s.publishTelemetry(life)
+		case <-s.reports():
+			if msg := s.c.takeReport(); msg != nil {
+				err = s.send(life, Message{Topic: s.c.opts.Topics.Reported(), Payload: msg, Retained: true})
+			}
 		case m := <-s.outgoing():
 			err = s.send(life, m)
 		case <-s.sent.oldest():

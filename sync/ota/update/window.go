@@ -2,7 +2,6 @@ package update
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -10,21 +9,6 @@ import (
 // zero value is the whole day.
 type Window struct {
 	From, To time.Duration // since midnight; To below From goes over it
-}
-
-// ParseWindow reads "01:00-05:30"; empty is the whole day.
-func ParseWindow(s string) (Window, error) {
-	if s == "" {
-		return Window{}, nil
-	}
-	from, to, ok := strings.Cut(s, "-")
-	a, err := time.Parse("15:04", strings.TrimSpace(from))
-	b, err2 := time.Parse("15:04", strings.TrimSpace(to))
-	if !ok || err != nil || err2 != nil || a.Equal(b) {
-		return Window{}, fmt.Errorf("%q is no part of a day: write it as 01:00-05:30", s)
-	}
-	midnight := time.Date(a.Year(), a.Month(), a.Day(), 0, 0, 0, 0, time.UTC)
-	return Window{a.Sub(midnight), b.Sub(midnight)}, nil
 }
 
 // Left is for how long the window stays open from t on; 0 when it is closed,
