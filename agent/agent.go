@@ -34,6 +34,8 @@ type Options struct {
 	Log *slog.Logger
 	// Level is set from the configuration when it is not nil.
 	Level *slog.LevelVar
+	// Built is when the program was built: no clock is earlier.
+	Built time.Time
 	// Tune has the choice of delegate and threads measured anew at the start,
 	// whatever is remembered.
 	Tune bool
@@ -64,6 +66,11 @@ type Agent struct {
 	current atomic.Pointer[snapshot]    // what runs; any goroutine
 
 	commander *commander
+	confirmer *confirmer
+	updates   *updates
+	documents *mqtt.Documents        // what the client fills
+	requests  chan request           // for Run's goroutine
+	reported  atomic.Pointer[[]byte] // the last release state; any goroutine
 
 	streak streak
 	stuck  bool // it ends because a model hangs
@@ -93,7 +100,7 @@ func Run(ctx context.Context, opts Options) error {
 	a := &Agent{
 		opts: opts, log: opts.Log, cfg: cfg, tasks: newTasks(opts.Log),
 		clock: &clockState{}, notify: &notifier{log: opts.Log},
-		started: time.Now(),
+		started: time.Now(), requests: make(chan request),
 	}
 	a.setLevel()
 	defer a.shutdown()
@@ -120,12 +127,16 @@ func (a *Agent) start(ctx context.Context) error {
 	rec := newRecorder(a.cfg.Device, a.box.Boot(), a.box.Append, a.latest)
 	rec.watch = a.opts.OnPrediction
 	a.pipeline = &pipeline{tasks: a.tasks, log: a.log, rec: rec, clock: a.clock.state, tuner: a.tuner}
+	var err error
+	if a.updates, err = a.openUpdates(a.cfg); err != nil {
+		return err
+	}
 	a.countStart()
-	pl, err := a.pipeline.prepare(ctx, a.cfg)
+	pl, err := a.plan(ctx, a.cfg, a.updates.machine)
 	if err != nil {
 		return err
 	}
-	a.commander = a.newCommander()
+	a.commander, a.confirmer = a.newCommander(), &confirmer{Queue: a.box}
 	client, err := a.newClient(a.cfg)
 	if err == nil && a.cfg.MQTT.Embedded {
 		a.broker, err = listen(a.cfg.MQTT.EmbeddedListen, a.log)
@@ -142,6 +153,7 @@ func (a *Agent) start(ctx context.Context) error {
 	a.applyPlan(pl)
 	a.startTelemetry()
 	a.startGovernor()
+	a.updates.run(a)
 	a.commandTask = a.tasks.start("commands", otherBound, a.commander.run)
 	a.streakTask = a.tasks.start("streak of starts", otherBound, a.streak.run)
 	a.watchdogTask = a.tasks.start("watchdog", otherBound, newWatchdog(a.notify, a.view, a.log).run)
@@ -161,6 +173,10 @@ func (a *Agent) countStart() {
 	if bad >= tooMany {
 		a.pipeline.cpuOnly = true
 		a.log.Error("the agent ended without order soon after its start, again and again: running the models on the CPU until the next restart", "times", bad)
+	}
+	// On the CPU too, so the model it is. Each further one costs another step.
+	if bad >= 2*tooMany {
+		a.updates.machine.CrashLoop(bad)
 	}
 }
 
@@ -185,6 +201,8 @@ func (a *Agent) loop(ctx context.Context) error {
 			return err
 		case <-a.opts.Reload:
 			a.reload(ctx)
+		case r := <-a.requests:
+			r.done <- r.do(ctx)
 		}
 	}
 }
@@ -197,6 +215,9 @@ func (a *Agent) shutdown() {
 	a.tasks.end(a.commandTask)
 	a.tasks.end(a.telemetryTask)
 	a.tasks.end(a.governorTask)
+	if err := a.updates.end(a.tasks); err != nil {
+		a.log.Error("end of updates", "error", err)
+	}
 	if a.pipeline != nil {
 		a.pipeline.stop()
 	}

@@ -81,6 +81,9 @@ func (w *worker) prepare(c *camera, j *job) bool {
 	if !c.gate.open(j.captured, &f.target, j.view, j.tensor) {
 		return false
 	}
+	if t := w.tap.Load(); t != nil {
+		j.tap, j.tapped = t, t.copyFrame(frame)
+	}
 	j.decoded = time.Now()
 	return true
 }

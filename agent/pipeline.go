@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,6 +35,8 @@ type pipeline struct {
 	rec     *recorder
 	clock   func() payload.Clock
 	holders holders
+	// probed are choices that were made outside of a plan, by tuningKey.
+	probed map[string]Choice
 
 	workers []*runningWorker
 	cameras []*runningCamera
@@ -67,6 +70,7 @@ type plan struct {
 // prepare builds what cfg asks for beside what runs, and changes nothing.
 func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, err error) {
 	pl = &plan{trials: newTrials()}
+	maps.Copy(pl.trials.choices, p.probed)
 	defer func() {
 		if err != nil {
 			pl.discard()
@@ -145,6 +149,9 @@ func (pl *plan) discard() {
 // chooseWorker returns the running worker when its model file and its settings
 // are the same, else a new one that knows what it will run on.
 func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Model, owner string, inf configs.Inference) (*runningWorker, error) {
+	if _, err := tflite.OpenBundle(m.Path); err != nil {
+		return nil, &modelError{m.Name, err}
+	}
 	bundle, err := OpenModel(m)
 	if err != nil {
 		return nil, err
@@ -166,7 +173,7 @@ func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Mo
 		o.inf.Delegate = configs.DelegateList(tflite.CPU)
 	}
 	if err := o.choose(ctx); err != nil {
-		return nil, err
+		return nil, &modelError{m.Name, err}
 	}
 	return &runningWorker{opener: o, cfg: m, camera: owner, inference: inf}, nil
 }
@@ -174,7 +181,9 @@ func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Mo
 // openWorker loads and warms what was chosen.
 func (p *pipeline) openWorker(w *runningWorker) error {
 	model, err := w.opener.first()
-	if err != nil {
+	if err != nil && w.cfg.Labels == "" {
+		return &modelError{w.cfg.Name, err} // else the labels may be to blame
+	} else if err != nil {
 		return err
 	}
 	p.say(w.cfg.Name, w.opener.choice)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/tflite"
 )
@@ -27,6 +29,13 @@ type ProbeRequest struct {
 	// but three at least. Zero means 50 runs and 1 s.
 	Runs   int           `json:"runs,omitempty"`
 	Budget time.Duration `json:"budget_ns,omitempty"`
+	// Frames has the process answer frames after its report, until its input
+	// ends (see companion), as the other fields say.
+	Frames    bool     `json:"frames,omitempty"`
+	Labels    string   `json:"labels,omitempty"`
+	TopK      int      `json:"top_k,omitempty"`
+	Threshold *float64 `json:"threshold,omitempty"`
+	Fit       string   `json:"fit,omitempty"`
 }
 
 // ProbeReport is the answer.
@@ -47,6 +56,9 @@ type ProbeReport struct {
 	Runs      int     `json:"runs"`
 	InvokeP50 float64 `json:"invoke_ms_p50"`
 	InvokeP95 float64 `json:"invoke_ms_p95"`
+	// Memory is the most that the process had resident, in bytes; 0 when not
+	// known.
+	Memory uint64 `json:"memory_bytes,omitempty"`
 	// untried: no process could be started, which says nothing of the
 	// delegate. died: it crashed or hung, and hung tells which.
 	untried, died, hung bool
@@ -55,32 +67,56 @@ type ProbeReport struct {
 // Probe does what the request asks in this process. A model or delegate that
 // does not work is no error: the report says so.
 func Probe(req ProbeRequest) ProbeReport {
+	r, m := probe(req)
+	if m != nil {
+		_ = m.Close()
+	}
+	return r
+}
+
+// probe is Probe that leaves the model open when it works.
+func probe(req ProbeRequest) (ProbeReport, *tflite.Model) {
 	r := ProbeReport{Spec: req.Delegate, Threads: req.Threads, Library: tflite.Version()}
-	if err := r.run(req); err != nil {
+	m, err := r.run(req)
+	r.Memory = peakMemory()
+	if err != nil {
 		r.Reason = err.Error()
-		return r
+		return r, nil
 	}
 	r.OK = true
-	return r
+	return r, m
 }
 
 // maxProbeRequest bounds what a trial process reads; paths are 4096 bytes at
 // most.
 const maxProbeRequest = 64 << 10
 
-// ServeProbe is the trial process: it reads one request as JSON and writes its
-// report as one line of JSON.
+// ServeProbe is the trial process: it reads one request, a line of JSON, and
+// writes its report as one line of JSON.
 func ServeProbe(in io.Reader, out io.Writer) error {
-	data, err := io.ReadAll(io.LimitReader(in, maxProbeRequest))
-	if err != nil {
+	from := bufio.NewReaderSize(in, maxProbeRequest)
+	data, err := from.ReadSlice('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read probe request: %w", err)
 	}
 	var req ProbeRequest
 	if err := json.Unmarshal(data, &req); err != nil {
 		return fmt.Errorf("read probe request: %w", err)
 	}
-	// A line of its own: a driver may have printed something before.
-	line, err := json.Marshal(Probe(req))
+	r, m := probe(req)
+	if m != nil {
+		defer m.Close()
+	}
+	if err := writeLine(out, r); err != nil || m == nil || !req.Frames {
+		return err
+	}
+	return serveFrames(m, from, out)
+}
+
+// writeLine writes v as JSON on a line of its own: a driver may have printed
+// something before.
+func writeLine(out io.Writer, v any) error {
+	line, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("write probe report: %w", err)
 	}
@@ -88,24 +124,28 @@ func ServeProbe(in io.Reader, out io.Writer) error {
 	return err
 }
 
-func (r *ProbeReport) run(req ProbeRequest) error {
-	b, err := tflite.OpenBundle(req.Model)
+func (r *ProbeReport) run(req ProbeRequest) (_ *tflite.Model, err error) {
+	b, err := OpenModel(configs.Model{Path: req.Model, Labels: req.Labels})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	start := time.Now()
-	m, err := tflite.Load(b, tflite.Options{Delegate: req.Delegate, Threads: req.Threads})
+	m, err := tflite.Load(b, tflite.Options{Delegate: req.Delegate, Threads: req.Threads, TopK: req.TopK, Threshold: req.Threshold, Fit: req.Fit})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer m.Close()
+	defer func() {
+		if err != nil {
+			_ = m.Close() // err is the one to report
+		}
+	}()
 	r.LoadMs = milliseconds(time.Since(start))
 	info := m.Info()
 	r.Delegate, r.Operators, r.Delegated = info.Delegate, info.Operators, info.Delegated
 	if r.Golden, err = tflite.RunGolden(m, b); err != nil {
-		return err
+		return nil, err
 	}
-	return r.measure(m, req)
+	return m, r.measure(m, req)
 }
 
 // measure times Invokes on noise: kernels take the same time for all pictures,

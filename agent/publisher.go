@@ -116,7 +116,8 @@ func (a *Agent) newClient(cfg configs.Config) (*mqtt.Client, error) {
 		o.Inbox = a.commander.inbox
 	}
 	o.Rewrite = newCorrector(a.clock.state).rewrite
-	return mqtt.New(o, a.box)
+	o.Documents = a.updates.documents
+	return mqtt.New(o, a.confirmer)
 }
 
 // startClient makes c (nil for none) the publisher.
@@ -124,6 +125,10 @@ func (a *Agent) startClient(c *mqtt.Client) {
 	a.client.Store(c)
 	a.clientTask = nil
 	if c != nil {
+		a.documents = a.updates.documents
+		if msg := a.reported.Load(); msg != nil {
+			c.Report(*msg)
+		}
 		a.clientTask = a.tasks.start("mqtt", clientBound, c.Run)
 	}
 }

@@ -2,11 +2,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sync/mqtt"
+	"github.com/egret-edge/egret/sync/ota/store"
 )
 
 // reload reads the configuration again, builds everything that it changes and
@@ -29,16 +32,21 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	if field := needsRestart(a.cfg, cfg); field != "" {
 		return fmt.Errorf("%s: %s changed, which takes a restart: run systemctl restart egret", a.opts.ConfigPath, field)
 	}
+	newUpdates := a.cfg.Updates != cfg.Updates || !slices.Equal(a.cfg.Models, cfg.Models)
 	// Home Assistant is told anew when a connection begins.
-	newClient := a.cfg.MQTT != cfg.MQTT || !reflect.DeepEqual(a.homeAssistant(a.cfg), a.homeAssistant(cfg))
-	var client *mqtt.Client
-	if newClient {
-		if client, err = a.newClient(cfg); err != nil {
+	newClient := a.cfg.Updates.Cohort != cfg.Updates.Cohort || a.cfg.MQTT != cfg.MQTT || !reflect.DeepEqual(a.homeAssistant(a.cfg), a.homeAssistant(cfg))
+	old := a.cfg
+	if newUpdates {
+		if err := a.changeUpdates(cfg); err != nil {
 			return err
 		}
 	}
-	pl, err := a.pipeline.prepare(ctx, cfg)
+	client, pl, err := a.prepareReload(ctx, cfg, newClient)
 	if err != nil {
+		if newUpdates {
+			err = errors.Join(err, a.changeUpdates(old))
+			a.restartUpdates(newUpdates)
+		}
 		return err
 	}
 	newInterval, newGovernor := a.cfg.Telemetry != cfg.Telemetry, a.cfg.Governor != cfg.Governor
@@ -52,6 +60,7 @@ func (a *Agent) tryReload(ctx context.Context) error {
 		a.startClient(client)
 	}
 	a.applyPlan(pl)
+	a.restartUpdates(newUpdates)
 	if newInterval {
 		a.startTelemetry()
 	}
@@ -60,6 +69,47 @@ func (a *Agent) tryReload(ctx context.Context) error {
 		a.startGovernor()
 	}
 	return nil
+}
+
+// prepareReload builds everything that can fail.
+func (a *Agent) prepareReload(ctx context.Context, cfg configs.Config, newClient bool) (client *mqtt.Client, pl *plan, err error) {
+	if newClient {
+		if client, err = a.newClient(cfg); err != nil {
+			return nil, nil, err
+		}
+	}
+	resolved, err := versions{machine: a.updates.machine, store: store.New(cfg.StateDir)}.resolve(cfg, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	pl, err = a.pipeline.prepare(ctx, resolved)
+	return client, pl, err
+}
+
+// changeUpdates ends updates and opens them as cfg has them, to be started
+// later. When that fails, they go on as before.
+func (a *Agent) changeUpdates(cfg configs.Config) error {
+	if err := a.updates.end(a.tasks); err != nil {
+		a.log.Error("end of updates", "error", err)
+	}
+	u, err := a.openUpdates(cfg)
+	if err == nil {
+		a.updates = u
+		return nil
+	}
+	u, again := a.openUpdates(a.cfg)
+	if again != nil {
+		return errors.Join(err, again)
+	}
+	a.updates = u
+	a.updates.run(a)
+	return err
+}
+
+func (a *Agent) restartUpdates(changed bool) {
+	if changed {
+		a.updates.run(a)
+	}
 }
 
 // needsRestart names the first setting that cannot change while the daemon

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,11 @@ type worker struct {
 	invokes   durations
 	info      atomic.Pointer[tflite.Info] // of model; any goroutine
 	throttle  throttle
+	// answered and failed count frames, the model's own failures alone. vouch
+	// has the next answer kept, whatever the rules say.
+	answered, failed atomic.Uint64
+	vouch            atomic.Bool
+	tap              atomic.Pointer[tap] // nil when nobody compares
 
 	// Only run's goroutine uses these two.
 	model predictor
@@ -74,6 +80,8 @@ type job struct {
 	camera *camera
 	tensor []byte
 	view   pixel.View
+	tap    *tap // with tapped: somebody compares; else nil
+	tapped *tapped
 	// When the frame was captured, its decoding began and ended.
 	captured, start, decoded time.Time
 	file                     string
@@ -229,7 +237,14 @@ func (w *worker) infer(j *job) error {
 	c := j.camera
 	err := w.model.Predict(j.tensor, &w.out)
 	if err == nil {
+		w.answered.Add(1)
 		err = w.record(j)
+	} else {
+		w.failed.Add(1)
+	}
+	if j.tapped != nil {
+		j.tap.answered(j.tapped, &w.out, err)
+		j.tapped = nil
 	}
 	w.throttle.worked(time.Since(start))
 	if err != nil {
@@ -256,8 +271,15 @@ func (w *worker) record(j *job) error {
 		Invoke: w.out.InvokeTime.Microseconds(),
 		Total:  max(0, end.Sub(j.captured).Microseconds()),
 	}
-	return w.rec.record(p, j.camera.keep(j.captured, w.out.Results))
+	keep := j.camera.keep(j.captured, w.out.Results)
+	if w.vouch.Load() {
+		keep = w.vouch.CompareAndSwap(true, false) || keep
+	}
+	return w.rec.record(p, keep)
 }
+
+// beside tells a version that is loaded beside the one that serves.
+func (w *worker) beside() bool { return strings.Contains(w.name, "@") }
 
 // serve replaces the cameras that the worker serves.
 func (w *worker) serve(cameras []*camera) {
@@ -300,6 +322,18 @@ func (d *durations) drain() []time.Duration {
 	out := append([]time.Duration(nil), d.ring[:min(d.n, len(d.ring))]...)
 	d.n = 0
 	return out
+}
+
+// recent gives the latest 256 times at most, in microseconds, whatever was
+// drained.
+func (d *durations) recent() []float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var us []float64
+	for _, t := range d.ring[:min(d.count, len(d.ring))] {
+		us = append(us, float64(t.Nanoseconds())/1e3)
+	}
+	return us
 }
 
 // mean is of all times since the start; 0 without any.

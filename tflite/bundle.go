@@ -74,6 +74,26 @@ func OpenBundle(path string) (*Bundle, error) {
 	return opened(b, true)
 }
 
+// BundleName is the name that OpenBundle would give the bundle at path, found
+// without reading it.
+func BundleName(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("open model: %w: give a bundle's folder or a .tflite file", err)
+	}
+	if !info.IsDir() {
+		return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), nil
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("open model: %w", err)
+	}
+	if _, ok := versionNumber(filepath.Base(abs)); ok && isFile(filepath.Join(abs, modelFile)) {
+		return filepath.Base(filepath.Dir(abs)), nil
+	}
+	return filepath.Base(abs), nil
+}
+
 // Path opens the same bundle again, this very version of it.
 func (b *Bundle) Path() string {
 	if b.folder {

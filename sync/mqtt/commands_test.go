@@ -161,7 +161,7 @@ func TestRefusedSubscriptionCostsOnlyTheCommands(t *testing.T) {
 	c := run(t, "tcp://"+l.ln.Addr().String(), o, func(o *Options) { o.Inbox = NewInbox(1) })
 	appendN(t, o, 0, 3)
 	eventually(t, "predictions", func() bool { return o.Stats().Acknowledged == 3 })
-	if !strings.Contains(c.log.String(), "refuses the subscription") {
+	if !strings.Contains(c.log.String(), "refuses a subscription") {
 		t.Errorf("not said:\n%s", c.log.String())
 	}
 }

@@ -2,6 +2,8 @@ package mqtt
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"sync"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -18,13 +20,32 @@ type Documents struct {
 	topics []string
 	news   chan struct{}
 
-	mu    sync.Mutex // guards all following fields
-	fresh map[string][]byte
+	mu     sync.Mutex // guards all following fields
+	latest map[string][]byte
+	fresh  map[string][]byte // of latest, what nobody took yet
 }
 
 // NewDocuments makes one for those topics; wildcards are not for it.
 func NewDocuments(topics ...string) *Documents {
-	return &Documents{topics: topics, news: make(chan struct{}, 1), fresh: map[string][]byte{}}
+	return &Documents{topics: topics, news: make(chan struct{}, 1), latest: map[string][]byte{}, fresh: map[string][]byte{}}
+}
+
+// Topics are those that it was made for.
+func (d *Documents) Topics() []string { return slices.Clone(d.topics) }
+
+// Again has Take give everything once more, for a new reader.
+func (d *Documents) Again() {
+	d.mu.Lock()
+	maps.Copy(d.fresh, d.latest)
+	d.mu.Unlock()
+	d.stir()
+}
+
+func (d *Documents) stir() {
+	select {
+	case d.news <- struct{}{}:
+	default:
+	}
 }
 
 // News tells that something came.
@@ -45,12 +66,9 @@ func (d *Documents) receive(_ paho.Client, m paho.Message) {
 	body := m.Payload()
 	body = bytes.Clone(body[:min(len(body), maxDocument+1)])
 	d.mu.Lock()
-	d.fresh[m.Topic()] = body
+	d.latest[m.Topic()], d.fresh[m.Topic()] = body, body
 	d.mu.Unlock()
-	select {
-	case d.news <- struct{}{}:
-	default:
-	}
+	d.stir()
 }
 
 // Report gives the device's retained report: it is published at once and after

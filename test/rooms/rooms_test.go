@@ -21,7 +21,7 @@ const module = "github.com/egret-edge/egret/"
 // what it may use, and docs/ARCHITECTURE.md says why.
 var allowed = map[string][]string{
 	"cmd/egret":          {"*"},
-	"agent":              {"configs", "internal/backoff", "internal/spelling", "internal/wholefile", "sensors", "sensors/pixel", "sync/mqtt", "sync/mqtt/broker", "sync/outbox", "sync/payload", "tflite"},
+	"agent":              {"configs", "internal/backoff", "internal/spelling", "internal/wholefile", "sensors", "sensors/pixel", "sync/mqtt", "sync/mqtt/broker", "sync/ota", "sync/ota/bundle", "sync/ota/store", "sync/ota/update", "sync/outbox", "sync/payload", "sync/release", "tflite"},
 	"configs":            {"internal/spelling"},
 	"fleet/repo":         {"sync/release"},
 	"internal/backoff":   {},

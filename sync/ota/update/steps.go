@@ -54,12 +54,13 @@ func (m *Machine) Run(ctx context.Context) error {
 func (m *Machine) wait(ctx context.Context, reason error) {
 	d := m.delay.Next()
 	m.o.Log.Warn("an update waits", "state", m.attempt().State, "reason", reason, "next_try", d.Round(time.Millisecond))
-	m.hold(oneLine(reason.Error()))
+	m.Hold(oneLine(reason.Error()))
 	m.sleep(ctx, d)
 }
 
-// hold reports why the present step waits; "" goes on.
-func (m *Machine) hold(reason string) {
+// Hold reports why the present step waits; "" goes on. Any goroutine may call
+// it.
+func (m *Machine) Hold(reason string) {
 	m.mu.Lock()
 	same := m.waiting == reason
 	m.waiting = reason
@@ -164,7 +165,7 @@ func (m *Machine) download(ctx context.Context, a *store.Attempt) error {
 		return err
 	}
 	defer done()
-	m.hold("")
+	m.Hold("")
 	if err := m.o.Repository.Refresh(ctx); err != nil {
 		return err
 	}
@@ -228,15 +229,15 @@ func (m *Machine) inTime(ctx context.Context, a *store.Attempt) (context.Context
 		if left <= 0 {
 			break
 		}
-		m.hold(fmt.Sprintf("downloads at %s, to spread the fleet's", time.Now().Add(left).UTC().Format(time.RFC3339)))
+		m.Hold(fmt.Sprintf("downloads at %s, to spread the fleet's", time.Now().Add(left).UTC().Format(time.RFC3339)))
 		m.sleep(ctx, left)
 	}
 	for ctx.Err() == nil {
 		left := time.Duration(0)
 		if m.o.Window != (Window{}) && !m.o.ClockSet() {
-			m.hold("waits for the clock to be set, since there is a window for downloads")
+			m.Hold("waits for the clock to be set, since there is a window for downloads")
 		} else if left = m.o.Window.Left(time.Now()); left == 0 {
-			m.hold("waits for the window for downloads, " + m.o.Window.String())
+			m.Hold("waits for the window for downloads, " + m.o.Window.String())
 		}
 		switch {
 		case left < 0:

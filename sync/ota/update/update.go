@@ -185,6 +185,7 @@ func (m *Machine) configure() {
 	for _, c := range m.o.Models {
 		known, ok := m.rec.Models[c.Name]
 		if ok && known.Base == c.Base {
+			m.rec.Models[c.Name] = m.takeFolder(known)
 			continue
 		}
 		if ok {
@@ -206,6 +207,16 @@ func (m *Machine) configure() {
 			m.rec.Attempt = nil // nobody to serve, or not by this way
 		}
 	}
+}
+
+// takeFolder takes what is in a folder that nobody looks at but at the start.
+func (m *Machine) takeFolder(known store.Model) store.Model {
+	all := store.Versions(known.Base)
+	if m.o.Poll < 0 && len(all) > 0 && all[len(all)-1] > known.Looked {
+		known.Looked = all[len(all)-1]
+		known.Current, known.Previous = &store.Version{Version: known.Looked, Dir: inBase(known.Base, known.Looked)}, known.Current
+	}
+	return known
 }
 
 func (m *Machine) configured(name string) (Configured, bool) {
@@ -241,6 +252,17 @@ func (m *Machine) Serving(name string) *store.Version {
 	}
 	c := *v
 	return &c
+}
+
+// OnTrial is the version on trial and its model's name; nil without.
+func (m *Machine) OnTrial() (*store.Version, string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
+		v := a.New
+		return &v, a.Model.Name
+	}
+	return nil, ""
 }
 
 // base is the version of a configured folder that serves when none is recorded:

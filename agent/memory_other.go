@@ -1,0 +1,5 @@
+//go:build !unix
+
+package agent
+
+func peakMemory() uint64 { return 0 }
