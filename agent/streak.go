@@ -43,6 +43,18 @@ func (s streak) begin() (int, error) {
 	return bad, nil
 }
 
+// restart has the present run count as the first: what ended before it had
+// other models.
+func (s streak) restart() error {
+	if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
+		return nil // the run has lasted
+	}
+	if err := wholefile.Write(s.path, []byte("1\n")); err != nil {
+		return fmt.Errorf("count starts: %w", err)
+	}
+	return nil
+}
+
 // end forgets the streak.
 func (s streak) end() error {
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -272,6 +272,9 @@ func (d *trialDevice) Trial(ctx context.Context, v store.Version, invokeUs float
 				slowdown := now / invokeUs
 				p.Slowdown = &slowdown
 			}
+			if err := a.streak.restart(); err != nil {
+				a.log.Warn("earlier crashes may be held against the new model", "error", err)
+			}
 			return nil
 		case enough:
 			a.updates.machine.Hold("waits for the broker to confirm a message that it made")

@@ -324,11 +324,20 @@ func (m *Machine) GiveUp(name, reason string) bool {
 }
 
 // CrashLoop is called when the agent ended without order again and again, and
-// nothing else helped: every model goes one step back. It tells whether there
-// was one.
+// nothing else helped: what came by an update goes one step back. It tells
+// whether there was something.
 func (m *Machine) CrashLoop(times int) bool {
+	var names []string
+	m.mu.Lock()
+	for name, known := range m.rec.Models {
+		a := m.rec.Attempt
+		if known.Previous != nil || known.Current != nil && known.Current.Bundle != "" || a != nil && a.State == payload.Trial && a.Model.Name == name {
+			names = append(names, name)
+		}
+	}
+	m.mu.Unlock()
 	any := false
-	for _, name := range slices.Sorted(maps.Keys(m.rec.Models)) {
+	for _, name := range names {
 		any = m.GiveUp(name, fmt.Sprintf("the agent ended without order %d times in a row", times)) || any
 	}
 	return any
