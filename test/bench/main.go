@@ -17,6 +17,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/egret-edge/egret/agent"
 )
 
 // result is one line of bench/results.json.
@@ -32,6 +34,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	do := asChild()
+	if len(os.Args) > 1 && os.Args[1] == "probe" { // the agent tries models with its own program
+		do = func(context.Context) error { return agent.ServeProbe(os.Stdin, os.Stdout) }
+	}
 	if do == nil {
 		do = run
 	}
@@ -49,10 +54,10 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.egret, "egret", "bin/egret", "the program")
 	flag.StringVar(&o.out, "out", "bench/results.json", "where the results go")
 	flag.StringVar(&o.more, "models", "", "folder with a bundle, or with several, to measure besides the default ones")
-	flag.StringVar(&o.only, "only", "", "measure nothing but this: models or delivery")
+	flag.StringVar(&o.only, "only", "", "measure nothing but this: models, delivery or updates")
 	flag.Parse()
-	if o.only != "" && o.only != "models" && o.only != "delivery" {
-		return fmt.Errorf("-only %s: there is models and delivery", o.only)
+	if o.only != "" && o.only != "models" && o.only != "delivery" && o.only != "updates" {
+		return fmt.Errorf("-only %s: there is models, delivery and updates", o.only)
 	}
 	dir, err := os.MkdirTemp("", "egret-bench-")
 	if err != nil {
@@ -65,7 +70,7 @@ func run(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options) ([]result, error)
-	}{{"models", models}, {"delivery", delivery}} {
+	}{{"models", models}, {"delivery", delivery}, {"updates", updates}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

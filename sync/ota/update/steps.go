@@ -290,15 +290,25 @@ func (m *Machine) unpack(a *store.Attempt) error {
 			return nil // it is here already, and has its content
 		}
 	}
-	zip := m.zip(a.Model)
-	if err := checkFile(zip, a.New.Bundle); err != nil {
-		return err
-	}
 	if err := m.o.Store.Remove(a.Model); err != nil { // of an earlier attempt
 		return err
 	}
-	err := bundle.Unpack(zip, a.New.Dir, func(dir string) error {
-		if _, err := m.o.Device.Inspect(dir); err != nil {
+	return Verify(m.zip(a.Model), a.New.Bundle, a.New.Dir, func(dir string) error {
+		_, err := m.o.Device.Inspect(dir)
+		return err
+	})
+}
+
+// Verify makes the folder dir of a bundle's zip file: its SHA-256 must be sum,
+// in hex, and inspect must find nothing wrong in the folder before it gets its
+// name. What is wrong with the bundle is a *Refusal; other bytes than those of
+// sum are ota.ErrCorrupt.
+func Verify(zip, sum, dir string, inspect func(dir string) error) error {
+	if err := checkFile(zip, sum); err != nil {
+		return err
+	}
+	err := bundle.Unpack(zip, dir, func(fresh string) error {
+		if err := inspect(fresh); err != nil {
 			return Refuse("%v", err)
 		}
 		return nil
