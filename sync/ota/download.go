@@ -180,4 +180,3 @@ func (c *Client) download(ctx context.Context, rel Release, dir string) (string,
 	d.etag = filepath.Join(dir, now.SHA256[:32]+etagSuffix)
 	return d.path, d.run(ctx, dir)
 }
-

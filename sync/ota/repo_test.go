@@ -174,6 +174,15 @@ func (r *repo) restore(m map[string][]byte, serve func(http.ResponseWriter, *htt
 	r.files, r.serve = m, serve
 }
 
+// forgetAsked returns what was asked for since the last time.
+func (r *repo) forgetAsked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asked := r.asked
+	r.asked = nil
+	return asked
+}
+
 func (r *repo) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	data, ok := r.files[q.URL.Path]
