@@ -113,7 +113,7 @@ func newTransport(h HTTP) (*http.Transport, error) {
 	if h.CAFile != "" {
 		pem, err := os.ReadFile(h.CAFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read certificate authorities: %w", err)
 		}
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(pem) {
