@@ -90,6 +90,12 @@ func attacks() map[string]attack {
 			r.signRoot()
 			return nil
 		}, ErrSignature},
+		"root skips a version": {func(r *repo) handler {
+			r.root.Signed.Version += 2
+			r.signRoot()
+			r.put("2.root.json", r.files["/3.root.json"])
+			return nil
+		}, nil},
 		"threshold not met": {func(r *repo) handler {
 			r.addKey(metadata.TARGETS, newKey(r.t))
 			r.root.Signed.Roles[metadata.TARGETS].Threshold = 2

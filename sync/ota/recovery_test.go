@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -243,6 +243,36 @@ func TestAllTornButFloors(t *testing.T) {
 	must(t, c.Refresh(context.Background()))
 }
 
+// A thief of the online and targets keys signs huge versions, so that nothing of
+// the owner's is ever newer; new keys begin anew.
+func TestFastForward(t *testing.T) {
+	r, dir, _ := seen(t)
+	c := r.open(dir)
+	defer func() { c.Close() }()
+	low := maps.Clone(r.version)
+	for name := range r.version {
+		r.version[name] = 1 << 40
+	}
+	r.publish()
+	must(t, c.Refresh(context.Background()))
+	r.version = maps.Clone(low)
+	r.publish()
+	if err := c.Refresh(context.Background()); !errors.Is(err, ErrRollback) {
+		t.Errorf("with the same keys: %v", err)
+	}
+	for _, name := range roles[1:] {
+		r.revoke(name)
+	}
+	r.version = low
+	r.publish()
+	must(t, c.Refresh(context.Background()))
+	must(t, c.Close())
+	c = r.open(dir)
+	if len(mustReleases(t, c)) != 1 || c.view.versions[metadata.TARGETS].Version != low[metadata.TARGETS] {
+		t.Errorf("versions %v, want %v", c.view.versions, low)
+	}
+}
+
 // A clock that goes back to 1970 makes nothing valid again, and nothing that is
 // valid invalid.
 func TestTimeFloor(t *testing.T) {
@@ -335,7 +365,7 @@ func TestStateForms(t *testing.T) {
 	var m map[string]any
 	must(t, json.Unmarshal(must2(os.ReadFile(path)), &m))
 	delete(m, "time")
-	m["later"] = fmt.Sprint("a version to come")
+	m["later"] = "of a version to come"
 	data, err := json.Marshal(m)
 	must(t, err)
 	must(t, os.WriteFile(path, data, 0o600))
