@@ -201,6 +201,7 @@ func pullHint(err error) error {
 		kind error
 		try  string
 	}{
+		{context.Canceled, "run it again: it goes on where it stopped"},
 		{ota.ErrExpired, "the owner must sign it again, or this machine's clock is wrong"},
 		{ota.ErrSignature, "compare --root with the owner's, and tell the owner"},
 		{ota.ErrRollback, "tell the owner: somebody may be replaying an old repository"},

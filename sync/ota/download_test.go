@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestDownload(t *testing.T) {
@@ -161,6 +162,50 @@ func TestDownload(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who cancels gets that said, at once, and what was fetched stays.
+func TestCancel(t *testing.T) {
+	r, dir := newRepo(t), t.TempDir()
+	o := r.options(t.TempDir())
+	o.HTTP.MaxWait, o.HTTP.Stall = time.Hour, time.Hour // so that only the context ends it
+	c := openWith(t, o)
+	must(t, c.Refresh(context.Background()))
+	rel, err := c.Find("r1")
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	half := func(w http.ResponseWriter, q *http.Request) bool {
+		data := r.bundles[rel.Target]
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Write(data[:len(data)/2])
+		w.(http.Flusher).Flush()
+		waitForPart(t, dir)
+		cancel()
+		<-q.Context().Done()
+		return true
+	}
+	r.restore(r.files, half)
+	if _, err := c.Download(ctx, rel, dir); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("Download: %v", err)
+	}
+	if n := sizeOf(filepath.Join(dir, rel.SHA256[:32]+partSuffix)); n == 0 {
+		t.Error("what was fetched is gone")
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"Refresh":  c.Refresh,
+		"Download": func(ctx context.Context) error { _, err := c.Download(ctx, rel, dir); return err },
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		r.restore(r.files, func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); cancel(); return true })
+		if err := call(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s in a pause between tries: %v", name, err)
+		}
+	}
+	r.restore(r.files, nil)
+	_, err = c.Download(context.Background(), rel, dir)
+	must(t, err)
 }
 
 // Progress is told at every 256 KiB of what is still to come, and at the end.

@@ -178,12 +178,13 @@ func (f *fetcher) get(ctx context.Context, u string, header http.Header) (*http.
 	}
 	res, err := f.client.Do(req)
 	if err != nil {
+		ended := ctx.Err() // the caller's doing, not the server's
 		cancel(nil)
 		if res != nil {
 			res.Body.Close()
 		}
-		if e := ctx.Err(); e != nil && errors.Is(err, context.DeadlineExceeded) {
-			return nil, final{fmt.Errorf("%w: %w", ErrNetwork, e)}
+		if ended != nil {
+			return nil, final{fmt.Errorf("%w: %w", ErrNetwork, ended)}
 		}
 		return nil, final{fmt.Errorf("%w: %s", ErrNetwork, oneLine(err))}
 	}
@@ -211,7 +212,10 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	timer.Stop()
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", ErrNetwork, errors.Join(context.Cause(b.ctx), err))
+		if cause := context.Cause(b.ctx); cause != nil {
+			err = cause // what was read fails of it, in other words
+		}
+		err = fmt.Errorf("%w: %w", ErrNetwork, err)
 	}
 	if b.rate > 0 && n > 0 && err == nil {
 		b.sleep(b.ctx, time.Duration(n)*time.Second/time.Duration(b.rate))
