@@ -36,8 +36,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/egret-edge/egret/internal/wholefile"
 )
 
 // The kinds of errors that a caller may tell apart.
@@ -182,7 +180,7 @@ func (c *Client) loadRoot(beside []byte) error {
 	}
 	if n, err := parseRoot(beside); err == nil && n > newest {
 		c.root = beside
-		return wholefile.Write(c.rootPath(), beside)
+		return c.write("root", c.rootPath(), beside)
 	}
 	return nil
 }
