@@ -7,9 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +16,6 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
-	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sync/release"
 )
 
@@ -117,14 +113,21 @@ func (c *Client) fresh() error {
 	if c.view == nil {
 		return ErrNoMetadata
 	}
-	fl, err := readFloors(c.db)
-	if err != nil {
-		return err
-	}
-	if v := c.view; !c.reference(fl).Before(v.expires) {
+	if v := c.view; !c.reference().Before(v.expires) {
 		return fmt.Errorf("%s: %w at %s: nothing new is installed", v.expiring, ErrExpired, v.expires.UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// Expires tells which role of the last good state expires first, and when. It is
+// false before the first Refresh that worked.
+func (c *Client) Expires() (role string, at time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.view == nil {
+		return "", time.Time{}, false
+	}
+	return c.view.expiring, c.view.expires, true
 }
 
 const (
@@ -171,180 +174,9 @@ func (c *Client) download(ctx context.Context, rel Release, dir string) (string,
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	d := &transfer{f: c.fetch, url: u.String(), length: now.Length, sum: now.SHA256,
+	d := &transfer{f: c.fetch, free: c.free, progress: c.o.Progress, url: u.String(), length: now.Length, sum: now.SHA256,
 		path: filepath.Join(dir, now.Model.Name+"-"+strconv.Itoa(now.Model.Version)+".zip")}
 	d.part = filepath.Join(dir, now.SHA256[:32]+partSuffix)
 	d.etag = filepath.Join(dir, now.SHA256[:32]+etagSuffix)
 	return d.path, d.run(ctx, dir)
-}
-
-// transfer is one bundle on its way.
-type transfer struct {
-	f                     *fetcher
-	url, path, part, etag string
-	length                int64
-	sum                   string // SHA-256 in hex
-}
-
-func (d *transfer) run(ctx context.Context, dir string) error {
-	for _, suffix := range []string{partSuffix, etagSuffix} {
-		others, _ := filepath.Glob(filepath.Join(dir, "*"+suffix))
-		for _, other := range others {
-			if other != d.part && other != d.etag {
-				_ = os.Remove(other)
-			}
-		}
-	}
-	if n, h, err := hashFile(d.path, d.length); err == nil && n == d.length && hex.EncodeToString(h.Sum(nil)) == d.sum {
-		return nil
-	}
-	anew := false
-	for try := 0; ; try++ {
-		before := sizeOf(d.part)
-		resumed, err := d.once(ctx, dir)
-		if err == nil {
-			break
-		}
-		switch after := sizeOf(d.part); {
-		case errors.Is(err, ErrCorrupt) && resumed && !anew:
-			anew = true // the file changed between the tries: once more from the start
-			continue
-		case ctx.Err() != nil, !errors.Is(err, ErrNetwork):
-			return err
-		case after > before:
-			try = -1 // progress: the count begins again
-		case try >= d.f.h.Retries:
-			return err
-		}
-		d.f.pause(ctx, max(try, 0))
-	}
-	if err := os.Rename(d.part, d.path); err != nil {
-		return err
-	}
-	_ = os.Remove(d.etag)
-	return syncDir(dir)
-}
-
-// once asks for what is missing. It tells whether what was there counted.
-func (d *transfer) once(ctx context.Context, dir string) (resumed bool, err error) {
-	have, sum, err := hashFile(d.part, d.length)
-	if err != nil || have > d.length {
-		d.forget()
-		have, sum = 0, sha256.New()
-	}
-	out, err := os.OpenFile(d.part, os.O_WRONLY|os.O_CREATE, 0o644)
-	if err != nil {
-		return false, err
-	}
-	defer out.Close()
-	if have < d.length {
-		if free, err := freeSpace(dir); err == nil && free < uint64(d.length-have)+spare {
-			return false, fmt.Errorf("%w in %s: %d MB are needed, %d MB are free", ErrNoSpace, dir, (d.length-have+spare)>>20, free>>20)
-		}
-		if resumed, err = d.receive(ctx, out, have, sum); err != nil {
-			return resumed, err
-		}
-	} else {
-		resumed = true
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != d.sum {
-		d.forget()
-		return resumed, fmt.Errorf("%w: its SHA-256 is %s", ErrCorrupt, got)
-	}
-	return resumed, errors.Join(out.Sync(), out.Close())
-}
-
-func (d *transfer) receive(ctx context.Context, out *os.File, have int64, sum hash.Hash) (resumed bool, err error) {
-	header := http.Header{}
-	if have > 0 {
-		header.Set("Range", fmt.Sprintf("bytes=%d-", have))
-		// Without a validator the hash alone tells whether the parts fit.
-		if tag, err := readLimited(d.etag, 1024); err == nil && len(tag) > 0 && len(tag) <= 1024 {
-			header.Set("If-Range", string(tag))
-		}
-	}
-	res, err := d.f.get(ctx, d.url, header)
-	if err != nil {
-		return false, err
-	}
-	defer res.Body.Close()
-	switch start, total := contentRange(res.Header.Get("Content-Range")); {
-	case res.StatusCode == http.StatusPartialContent && have > 0 && start == have && (total < 0 || total == d.length):
-		resumed = true
-	case res.StatusCode == http.StatusOK:
-		have = 0
-		sum.Reset()
-		if err := out.Truncate(0); err != nil {
-			return false, err
-		}
-	case have > 0 && (res.StatusCode == http.StatusPartialContent || res.StatusCode == http.StatusRequestedRangeNotSatisfiable):
-		d.forget()
-		return true, fmt.Errorf("%w: the server has another file", ErrCorrupt)
-	default:
-		return false, fmt.Errorf("%w: %s says %s", ErrNetwork, d.url, res.Status)
-	}
-	if res.ContentLength > d.length-have {
-		d.forget()
-		return resumed, fmt.Errorf("%w: the server sends %d bytes, %d were signed", ErrTooLarge, have+res.ContentLength, d.length)
-	}
-	if tag := res.Header.Get("ETag"); !resumed && strings.HasPrefix(tag, `"`) && len(tag) <= 1024 {
-		if err := wholefile.Write(d.etag, []byte(tag)); err != nil {
-			return false, err
-		}
-	} else if !resumed {
-		_ = os.Remove(d.etag)
-	}
-	if _, err := out.Seek(have, io.SeekStart); err != nil {
-		return resumed, err
-	}
-	n, err := io.CopyBuffer(io.MultiWriter(out, sum), io.LimitReader(res.Body, d.length-have), make([]byte, 64<<10))
-	switch {
-	case err != nil:
-		return resumed, err
-	case n < d.length-have:
-		return resumed, fmt.Errorf("%w: it ended after %d of %d bytes", ErrNetwork, have+n, d.length)
-	}
-	if more, _ := res.Body.Read(make([]byte, 1)); more > 0 {
-		d.forget()
-		return resumed, fmt.Errorf("%w: the server sends more than the %d bytes that were signed", ErrTooLarge, d.length)
-	}
-	return resumed, nil
-}
-
-func (d *transfer) forget() {
-	_ = os.Remove(d.part)
-	_ = os.Remove(d.etag)
-}
-
-// contentRange reads "bytes 5-9/10"; total is below 0 when it is not said.
-func contentRange(s string) (start, total int64) {
-	span, size, ok := strings.Cut(strings.TrimPrefix(s, "bytes "), "/")
-	first, _, ok2 := strings.Cut(span, "-")
-	start, err := strconv.ParseInt(first, 10, 64)
-	if !ok || !ok2 || err != nil {
-		return -1, -1
-	}
-	if total, err = strconv.ParseInt(size, 10, 64); err != nil {
-		total = -1
-	}
-	return start, total
-}
-
-// hashFile hashes a file of at most limit bytes, and one more of a longer one.
-func hashFile(path string, limit int64) (int64, hash.Hash, error) {
-	h := sha256.New()
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, h, err
-	}
-	defer f.Close()
-	n, err := io.Copy(h, io.LimitReader(f, limit+1))
-	return n, h, err
-}
-
-func sizeOf(path string) int64 {
-	if i, err := os.Stat(path); err == nil {
-		return i.Size()
-	}
-	return 0
 }

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestDownload(t *testing.T) {
@@ -42,6 +43,52 @@ func TestDownload(t *testing.T) {
 			return true
 		}
 	}
+	resets := func(w http.ResponseWriter, _ *http.Request) bool {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			conn.(*net.TCPConn).SetLinger(0) // RST instead of FIN
+			conn.Close()
+		}
+		return true
+	}
+	slow := func(w http.ResponseWriter, _ *http.Request) bool {
+		for rest := bundle; len(rest) > 0; rest = rest[min(len(rest), 1000):] {
+			w.Write(rest[:min(len(rest), 1000)])
+			w.(http.Flusher).Flush()
+		}
+		return true
+	}
+	// The first answer is of another file and breaks. Then comes the bundle, from
+	// its start, since who asks says with If-Range what the part is of.
+	changes := func(w http.ResponseWriter, q *http.Request) bool {
+		if n := calls.Add(1); n > 1 {
+			if tag := q.Header.Get("If-Range"); n == 2 && tag != `"another"` {
+				t.Errorf("If-Range: %q", tag)
+			}
+			return false
+		}
+		w.Header().Set("ETag", `"another"`)
+		w.Header().Set("Content-Length", fmt.Sprint(len(bundle)))
+		w.Write(bytes.Repeat([]byte("x"), half))
+		panic(http.ErrAbortHandler)
+	}
+	// The file on the server grew or shrank: 206 with another total.
+	regrown := func(w http.ResponseWriter, q *http.Request) bool {
+		if calls.Add(1) > 1 {
+			return false
+		}
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", half, len(bundle)+9, len(bundle)+10))
+		w.WriteHeader(http.StatusPartialContent)
+		w.Write(bundle[half:])
+		return true
+	}
+	endless := func(w http.ResponseWriter, _ *http.Request) bool {
+		for {
+			if _, err := w.Write(bundle); err != nil {
+				return true
+			}
+		}
+	}
 	send := func(data []byte) handler {
 		return func(w http.ResponseWriter, _ *http.Request) bool {
 			w.(http.Flusher).Flush() // no Content-Length
@@ -65,6 +112,15 @@ func TestDownload(t *testing.T) {
 		"falls silent":            {serve: first(stalls)},
 		"500 once":                {serve: first(status(500))},
 		"429 once":                {serve: first(status(429, "Retry-After", "3600"))},
+		"503 once":                {serve: first(status(503, "Retry-After", "3600"))},
+		"resets once":             {serve: first(resets)},
+		"resets for ever":         {serve: resets, want: ErrNetwork},
+		"slow":                    {serve: slow},
+		"changes in between":      {serve: changes},
+		"other total in between":  {serve: regrown, part: bundle[:half]},
+		"other range than asked":  {serve: first(status(206, "Content-Range", "bytes 0-9/10")), part: bundle[:half]},
+		"endless":                 {serve: endless, want: ErrTooLarge},
+		"endless after resuming":  {serve: endless, part: bundle[:half], want: ErrTooLarge},
 		"416 once":                {serve: first(status(416)), part: bundle[:half]},
 		"500 for ever":            {serve: status(500), want: ErrNetwork},
 		"404":                     {serve: status(404), want: ErrNetwork},
@@ -111,6 +167,121 @@ func TestDownload(t *testing.T) {
 	}
 }
 
+// Who cancels gets that said, at once, and what was fetched stays.
+func TestCancel(t *testing.T) {
+	r, dir := newRepo(t), t.TempDir()
+	o := r.options(t.TempDir())
+	o.HTTP.MaxWait, o.HTTP.Stall = time.Hour, time.Hour // so that only the context ends it
+	c := openWith(t, o)
+	must(t, c.Refresh(context.Background()))
+	rel, err := c.Find("r1")
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	half := func(w http.ResponseWriter, q *http.Request) bool {
+		data := r.bundles[rel.Target]
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Write(data[:len(data)/2])
+		w.(http.Flusher).Flush()
+		waitForPart(t, dir)
+		cancel()
+		<-q.Context().Done()
+		return true
+	}
+	r.restore(r.files, half)
+	if _, err := c.Download(ctx, rel, dir); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("Download: %v", err)
+	}
+	if n := sizeOf(filepath.Join(dir, rel.SHA256[:32]+partSuffix)); n == 0 {
+		t.Error("what was fetched is gone")
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"Refresh":  c.Refresh,
+		"Download": func(ctx context.Context) error { _, err := c.Download(ctx, rel, dir); return err },
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		r.restore(r.files, func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); cancel(); return true })
+		if err := call(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s in a pause between tries: %v", name, err)
+		}
+	}
+	r.restore(r.files, nil)
+	_, err = c.Download(context.Background(), rel, dir)
+	must(t, err)
+}
+
+// Progress is told at every 256 KiB of what is still to come, and at the end.
+func TestProgress(t *testing.T) {
+	r := newRepo(t)
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
+	r.add("big", 2, 2, data)
+	r.publish()
+	var done []int64
+	o := r.options(t.TempDir())
+	o.Progress = func(n, total int64) {
+		if total != int64(len(data)) {
+			t.Errorf("total %d, want %d", total, len(data))
+		}
+		done = append(done, n)
+	}
+	c, err := Open(o)
+	must(t, err)
+	defer c.Close()
+	must(t, c.Refresh(context.Background()))
+	rel, err := c.Find("big")
+	must(t, err)
+	for _, have := range []int64{0, 100_000} {
+		done = nil
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, rel.SHA256[:32]+partSuffix), data[:have], 0o600))
+		_, err = c.Download(context.Background(), rel, dir)
+		must(t, err)
+		last := have
+		for i, n := range done {
+			if n-last < progressStep && i < len(done)-1 {
+				t.Errorf("%d bytes after %d: that is less than 256 KiB", n, last)
+			}
+			last = n
+		}
+		if last != int64(len(data)) || len(done) < 2 || len(done) > 5 {
+			t.Errorf("from %d: told of %v", have, done)
+		}
+	}
+}
+
+// Without room nothing is asked for, and the part that is there stays.
+func TestNoSpace(t *testing.T) {
+	r, dir := newRepo(t), t.TempDir()
+	c := r.open(t.TempDir())
+	defer c.Close()
+	must(t, c.Refresh(context.Background()))
+	rel, err := c.Find("r1")
+	must(t, err)
+	part := filepath.Join(dir, rel.SHA256[:32]+partSuffix)
+	must(t, os.WriteFile(part, r.bundles[rel.Target][:1000], 0o600))
+	need := uint64(rel.Length-1000) + spare
+	c.free = func(at string) (uint64, error) {
+		if at != dir {
+			t.Errorf("asked about %s", at)
+		}
+		return need - 1, nil
+	}
+	r.forgetAsked()
+	if _, err := c.Download(context.Background(), rel, dir); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "16 MB are needed, 16 MB are free") {
+		t.Errorf("Download: %v", err)
+	}
+	if asked := r.forgetAsked(); len(asked) > 0 || sizeOf(part) != 1000 {
+		t.Errorf("asked for %v; the part has %d bytes", asked, sizeOf(part))
+	}
+	c.free = func(string) (uint64, error) { return need, nil }
+	_, err = c.Download(context.Background(), rel, dir)
+	must(t, err)
+	if asked := r.forgetAsked(); len(asked) != 1 || !strings.HasSuffix(asked[0], " bytes=1000-") {
+		t.Errorf("asked for %v", asked)
+	}
+}
+
 func TestPolicyAndFit(t *testing.T) {
 	r := newRepo(t)
 	r.add("r2", 2, 2, []byte("two"))
@@ -143,38 +314,5 @@ func TestPolicyAndFit(t *testing.T) {
 	rel, _ := c.Find("r2")
 	if _, err := c.Download(context.Background(), rel, t.TempDir()); !errors.Is(err, ErrExpired) {
 		t.Errorf("expired: %v", err)
-	}
-}
-
-// The token goes to the repository's host, and to no other that it redirects to.
-func TestTokenStaysHome(t *testing.T) {
-	var leaked, sent atomic.Bool
-	r := newRepo(t)
-	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if q.Header.Get("Authorization") != "" {
-			leaked.Store(true)
-		}
-		w.Write(r.files["/timestamp.json"])
-	}))
-	defer away.Close()
-	r.serve = func(w http.ResponseWriter, q *http.Request) bool {
-		if q.Header.Get("Authorization") == "Bearer secret" {
-			sent.Store(true)
-		}
-		if q.URL.Path == "/timestamp.json" {
-			http.Redirect(w, q, away.URL+"/timestamp.json", http.StatusFound)
-			return true
-		}
-		return false
-	}
-	o := r.options(t.TempDir())
-	o.HTTP.TokenFile = filepath.Join(t.TempDir(), "token")
-	must(t, os.WriteFile(o.HTTP.TokenFile, []byte("secret\n"), 0o600))
-	c, err := Open(o)
-	must(t, err)
-	defer c.Close()
-	must(t, c.Refresh(context.Background()))
-	if !sent.Load() || leaked.Load() {
-		t.Errorf("sent %v, leaked %v", sent.Load(), leaked.Load())
 	}
 }

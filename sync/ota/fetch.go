@@ -41,10 +41,24 @@ type fetcher struct {
 	metadata, targets *url.URL
 	client            *retryablehttp.Client
 	transport         *http.Transport
+	sleep             func(context.Context, time.Duration) // or a test's
+}
+
+// final is an error after which another try of the same request is in vain, or
+// that comes after all of them.
+type final struct{ error }
+
+func (e final) Unwrap() error { return e.error }
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 func newFetcher(h HTTP, metadataURL, targetsURL string) (*fetcher, error) {
-	f := &fetcher{h: h}
+	f := &fetcher{h: h, sleep: sleep}
 	if f.h.Stall <= 0 {
 		f.h.Stall = 30 * time.Second
 	}
@@ -62,27 +76,8 @@ func newFetcher(h HTTP, metadataURL, targetsURL string) (*fetcher, error) {
 	if f.targets, err = parseURL(targetsURL); err != nil {
 		return nil, err
 	}
-	f.transport = http.DefaultTransport.(*http.Transport).Clone()
-	f.transport.DisableCompression = true // lengths are of what was signed
-	f.transport.ResponseHeaderTimeout = f.h.Stall
-	f.transport.MaxResponseHeaderBytes = 64 << 10
-	if h.Proxy != "" {
-		u, err := url.Parse(h.Proxy)
-		if err != nil || u.Host == "" {
-			return nil, errors.New("the proxy is not a URL such as http://proxy:3128")
-		}
-		f.transport.Proxy = http.ProxyURL(u)
-	}
-	if h.CAFile != "" {
-		pem, err := os.ReadFile(h.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file %q holds no certificate in PEM", h.CAFile)
-		}
-		f.transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	if f.transport, err = newTransport(f.h); err != nil {
+		return nil, err
 	}
 	f.client = retryablehttp.NewClient()
 	f.client.Logger = nil
@@ -94,7 +89,39 @@ func newFetcher(h HTTP, metadataURL, targetsURL string) (*fetcher, error) {
 	f.client.Backoff = func(low, high time.Duration, n int, r *http.Response) time.Duration {
 		return min(retryablehttp.DefaultBackoff(low, high, n, r), high)
 	}
+	f.client.CheckRetry = func(ctx context.Context, r *http.Response, err error) (bool, error) {
+		if errors.As(err, new(final)) {
+			return false, nil
+		}
+		return retryablehttp.DefaultRetryPolicy(ctx, r, err)
+	}
 	return f, nil
+}
+
+func newTransport(h HTTP) (*http.Transport, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DisableCompression = true // lengths are of what was signed
+	t.ResponseHeaderTimeout = h.Stall
+	t.MaxResponseHeaderBytes = 64 << 10
+	if h.Proxy != "" {
+		u, err := url.Parse(h.Proxy)
+		if err != nil || u.Host == "" {
+			return nil, errors.New("the proxy is not a URL such as http://proxy:3128")
+		}
+		t.Proxy = http.ProxyURL(u)
+	}
+	if h.CAFile != "" {
+		pem, err := os.ReadFile(h.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate authorities: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("CA file %q holds no certificate in PEM", h.CAFile)
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return t, nil
 }
 
 func parseURL(s string) (*url.URL, error) {
@@ -108,9 +135,9 @@ func parseURL(s string) (*url.URL, error) {
 func checkRedirect(to *http.Request, via []*http.Request) error {
 	switch last := via[len(via)-1].URL.Scheme; {
 	case len(via) > maxRedirects:
-		return fmt.Errorf("more than %d redirects", maxRedirects)
+		return final{fmt.Errorf("more than %d redirects", maxRedirects)}
 	case to.URL.Scheme != "https" && to.URL.Scheme != last:
-		return fmt.Errorf("redirect from %s to %s", last, to.URL.Scheme)
+		return final{fmt.Errorf("redirect from %s to %s", last, to.URL.Scheme)}
 	}
 	return nil
 }
@@ -121,11 +148,11 @@ func (f *fetcher) RoundTrip(r *http.Request) (*http.Response, error) {
 	if f.h.TokenFile != "" && (sameHost(r.URL, f.metadata) || sameHost(r.URL, f.targets)) {
 		data, err := readLimited(f.h.TokenFile, maxToken)
 		if err != nil {
-			return nil, fmt.Errorf("read token: %w", err)
+			return nil, final{fmt.Errorf("read token: %w", err)}
 		}
 		token := strings.TrimSpace(string(data))
 		if token == "" || len(data) > maxToken || strings.ContainsAny(token, "\r\n") {
-			return nil, fmt.Errorf("token file %q must hold one line", f.h.TokenFile)
+			return nil, final{fmt.Errorf("token file %q must hold one line", f.h.TokenFile)}
 		}
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -137,7 +164,7 @@ func sameHost(a, b *url.URL) bool { return a.Scheme == b.Scheme && strings.Equal
 
 func (f *fetcher) close() { f.transport.CloseIdleConnections() }
 
-// get asks for a URL. The body that it returns fails when the server falls
+// get asks for a URL, several times where that may help; its error is final. The body that it returns fails when the server falls
 // silent, keeps to the bandwidth, and frees everything when it is closed.
 func (f *fetcher) get(ctx context.Context, u string, header http.Header) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -151,16 +178,17 @@ func (f *fetcher) get(ctx context.Context, u string, header http.Header) (*http.
 	}
 	res, err := f.client.Do(req)
 	if err != nil {
+		ended := ctx.Err() // the caller's doing, not the server's
 		cancel(nil)
 		if res != nil {
 			res.Body.Close()
 		}
-		if e := ctx.Err(); e != nil && errors.Is(err, context.DeadlineExceeded) {
-			return nil, fmt.Errorf("%w: %w", ErrNetwork, e)
+		if ended != nil {
+			return nil, final{fmt.Errorf("%w: %w", ErrNetwork, ended)}
 		}
-		return nil, fmt.Errorf("%w: %s", ErrNetwork, oneLine(err))
+		return nil, final{fmt.Errorf("%w: %s", ErrNetwork, oneLine(err))}
 	}
-	res.Body = &body{from: res.Body, ctx: ctx, cancel: cancel, stall: f.h.Stall, rate: f.h.Bandwidth}
+	res.Body = &body{from: res.Body, ctx: ctx, cancel: cancel, stall: f.h.Stall, rate: f.h.Bandwidth, sleep: f.sleep}
 	return res, nil
 }
 
@@ -170,6 +198,7 @@ type body struct {
 	cancel context.CancelCauseFunc
 	stall  time.Duration
 	rate   int64
+	sleep  func(context.Context, time.Duration)
 }
 
 var errStall = errors.New("the server sends nothing")
@@ -183,13 +212,13 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	timer.Stop()
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", ErrNetwork, errors.Join(context.Cause(b.ctx), err))
+		if cause := context.Cause(b.ctx); cause != nil {
+			err = cause // what was read fails of it, in other words
+		}
+		err = fmt.Errorf("%w: %w", ErrNetwork, err)
 	}
 	if b.rate > 0 && n > 0 && err == nil {
-		select {
-		case <-time.After(time.Duration(n) * time.Second / time.Duration(b.rate)):
-		case <-b.ctx.Done():
-		}
+		b.sleep(b.ctx, time.Duration(n)*time.Second/time.Duration(b.rate))
 	}
 	return n, err
 }
@@ -211,8 +240,7 @@ func (b bound) DownloadFile(u string, limit int64, _ time.Duration) ([]byte, err
 	defer cancel()
 	for try := 0; ; try++ {
 		data, err := b.once(ctx, u, limit)
-		var status *metadata.ErrDownloadHTTP
-		if err == nil || errors.As(err, &status) || !errors.Is(err, ErrNetwork) || try >= b.f.h.Retries || ctx.Err() != nil {
+		if err == nil || errors.As(err, new(final)) || !errors.Is(err, ErrNetwork) || try >= b.f.h.Retries || ctx.Err() != nil {
 			return data, err
 		}
 		b.f.pause(ctx, try)
@@ -240,8 +268,5 @@ func (b bound) once(ctx context.Context, u string, limit int64) ([]byte, error) 
 
 // pause waits before another try.
 func (f *fetcher) pause(ctx context.Context, try int) {
-	select {
-	case <-time.After(f.client.Backoff(f.client.RetryWaitMin, f.client.RetryWaitMax, try, nil)):
-	case <-ctx.Done():
-	}
+	f.sleep(ctx, f.client.Backoff(f.client.RetryWaitMin, f.client.RetryWaitMax, try, nil))
 }

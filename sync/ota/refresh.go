@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/config"
@@ -32,10 +33,6 @@ func (c *Client) Refresh(ctx context.Context) error {
 }
 
 func (c *Client) refresh(ctx context.Context) error {
-	fl, err := readFloors(c.db)
-	if err != nil {
-		return err
-	}
 	// go-tuf neither fsyncs nor writes several files at once, so it works on a
 	// copy that is thrown away.
 	work := filepath.Join(c.o.StateDir, "work")
@@ -53,14 +50,13 @@ func (c *Client) refresh(ctx context.Context) error {
 			}
 		}
 	}
-	now := c.reference(fl)
-	root := c.root()
-	runErr := c.update(ctx, work, root, func(u *updater.Updater) { u.UnsafeSetRefTime(now) })
+	now := c.reference()
+	runErr := c.update(ctx, work, func(u *updater.Updater) { u.UnsafeSetRefTime(now) })
 	s, err := stateIn(work)
 	if err != nil && runErr == nil {
 		return err
 	}
-	if err := c.keepRoot(root, s.Root, fl); err != nil {
+	if err := c.keepRoot(s.Root); err != nil {
 		return err
 	}
 	if runErr != nil {
@@ -73,9 +69,10 @@ func (c *Client) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := fl.check(v.versions); err != nil {
+	if err := c.floors.fl.check(v.versions); err != nil {
 		return err
 	}
+	s.Time = now
 	if err := c.keep(s); err != nil {
 		return err
 	}
@@ -83,28 +80,25 @@ func (c *Client) refresh(ctx context.Context) error {
 	if err := c.step("floors"); err != nil {
 		return err
 	}
-	return writeFloors(c.db, fl.raise(v.versions, now))
+	return c.floors.write(c.floors.fl.raise(v.versions, now))
 }
 
 // update runs go-tuf once.
-func (c *Client) update(ctx context.Context, work string, root []byte, set func(*updater.Updater)) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: malformed metadata: %v", ErrSignature, r)
-		}
-	}()
+func (c *Client) update(ctx context.Context, work string, set func(*updater.Updater)) error {
 	cfg := &config.UpdaterConfig{
 		MaxRootRotations: maxRotations, RootMaxLength: maxRoot, TimestampMaxLength: maxTimestamp,
 		SnapshotMaxLength: maxSnapshot, TargetsMaxLength: maxTargets,
-		Fetcher: bound{ctx, c.fetch}, LocalTrustedRoot: root, LocalMetadataDir: work, LocalTargetsDir: work,
+		Fetcher: bound{ctx, c.fetch}, LocalTrustedRoot: c.root, LocalMetadataDir: work, LocalTargetsDir: work,
 		RemoteMetadataURL: c.fetch.metadata.String(), RemoteTargetsURL: c.fetch.targets.String(),
 	}
-	u, err := updater.New(cfg)
-	if err != nil {
-		return err
-	}
-	set(u)
-	return u.Refresh()
+	return parsing(func() error {
+		u, err := updater.New(cfg)
+		if err != nil {
+			return err
+		}
+		set(u)
+		return u.Refresh()
+	})
 }
 
 func stateIn(work string) (s state, err error) {
@@ -118,18 +112,19 @@ func stateIn(work string) (s state, err error) {
 
 // keepRoot saves a newer root even when the rest of the refresh failed: what it
 // revokes is not believed again.
-func (c *Client) keepRoot(old, newer []byte, fl floors) error {
-	was, _ := parseRoot(old)
+func (c *Client) keepRoot(newer []byte) error {
+	was, _ := parseRoot(c.root)
 	n, err := parseRoot(newer)
 	if err != nil || n <= was {
 		return nil
 	}
-	if low := fl.Roles[metadata.ROOT].Version; n < low {
+	if low := c.floors.fl.Roles[metadata.ROOT].Version; n < low {
 		return fmt.Errorf("root version %d: %w (version %d)", n, ErrRollback, low)
 	}
 	if err := c.write("root", c.rootPath(), newer); err != nil {
 		return err
 	}
+	c.root = newer
 	if c.view != nil {
 		s := c.view.state
 		s.Root = newer
@@ -140,7 +135,7 @@ func (c *Client) keepRoot(old, newer []byte, fl floors) error {
 	if err := c.step("root floor"); err != nil {
 		return err
 	}
-	return writeFloors(c.db, fl.raise(versions{metadata.ROOT: {Version: n}}, fl.Time))
+	return c.floors.write(c.floors.fl.raise(versions{metadata.ROOT: {Version: n}}, time.Time{}))
 }
 
 func (c *Client) keep(s state) error {
@@ -164,11 +159,19 @@ func (c *Client) write(name, path string, data []byte) error {
 
 // fetchPolicy fetches the signed policy, if there is one.
 func (c *Client) fetchPolicy(ctx context.Context, s *state) error {
-	var t metadata.Metadata[metadata.TargetsType]
-	if _, err := t.FromBytes(s.Targets); err != nil {
+	var targets metadata.Metadata[metadata.TargetsType]
+	var root metadata.Metadata[metadata.RootType]
+	err := parsing(func() error {
+		_, err := targets.FromBytes(s.Targets)
+		if err == nil {
+			_, err = root.FromBytes(s.Root)
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	info := t.Signed.Targets[release.PolicyTarget]
+	info := targets.Signed.Targets[release.PolicyTarget]
 	if info == nil {
 		return nil
 	}
@@ -178,10 +181,6 @@ func (c *Client) fetchPolicy(ctx context.Context, s *state) error {
 	}
 	if info.Length > maxPolicy {
 		return fmt.Errorf("%s of %d bytes: %w", release.PolicyTarget, info.Length, ErrTooLarge)
-	}
-	var root metadata.Metadata[metadata.RootType]
-	if _, err := root.FromBytes(s.Root); err != nil {
-		return err
 	}
 	u, err := c.targetURL(release.PolicyTarget, info, root.Signed.ConsistentSnapshot)
 	if err != nil {

@@ -3,6 +3,7 @@ package ota
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,7 +21,7 @@ import (
 
 // repo is a signed repository in memory, served over loopback.
 type repo struct {
-	t       *testing.T
+	t       testing.TB
 	keys    map[string][]ed25519.PrivateKey // by role
 	root    *metadata.Metadata[metadata.RootType]
 	version map[string]int64
@@ -38,26 +39,28 @@ type repo struct {
 
 var roles = []string{metadata.ROOT, metadata.TIMESTAMP, metadata.SNAPSHOT, metadata.TARGETS}
 
-func newKey(t *testing.T) ed25519.PrivateKey {
+func newKey(t testing.TB) ed25519.PrivateKey {
 	_, k, err := ed25519.GenerateKey(nil)
 	must(t, err)
 	return k
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func newRepo(t *testing.T) *repo {
+func newRepo(t testing.TB) *repo {
 	r := &repo{t: t, keys: map[string][]ed25519.PrivateKey{}, version: map[string]int64{}, expires: time.Now().Add(24 * time.Hour),
 		bundles: map[string][]byte{}, custom: map[string]string{}, files: map[string][]byte{}}
 	r.root = metadata.Root(r.expires)
 	r.root.Signed.ConsistentSnapshot = true
 	for _, name := range roles {
-		r.keys[name] = []ed25519.PrivateKey{newKey(t)}
+		// The same in each repository, so that a fuzz target's seeds are signed.
+		seed := sha256.Sum256([]byte(name))
+		r.keys[name] = []ed25519.PrivateKey{ed25519.NewKeyFromSeed(seed[:])}
 		r.addKey(name, r.keys[name][0])
 	}
 	r.signRoot()
@@ -89,7 +92,7 @@ func (r *repo) revoke(role string) {
 	r.signRoot()
 }
 
-func sign[T metadata.Roles](t *testing.T, m *metadata.Metadata[T], keys []ed25519.PrivateKey) []byte {
+func sign[T metadata.Roles](t testing.TB, m *metadata.Metadata[T], keys []ed25519.PrivateKey) []byte {
 	m.ClearSignatures()
 	for _, k := range keys {
 		s, err := signature.LoadSigner(k, crypto.Hash(0))
@@ -169,6 +172,15 @@ func (r *repo) restore(m map[string][]byte, serve func(http.ResponseWriter, *htt
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.files, r.serve = m, serve
+}
+
+// forgetAsked returns what was asked for since the last time.
+func (r *repo) forgetAsked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asked := r.asked
+	r.asked = nil
+	return asked
 }
 
 func (r *repo) ServeHTTP(w http.ResponseWriter, q *http.Request) {

@@ -28,13 +28,15 @@ const (
 	maxState = 8 << 20
 )
 
-// state is what was verified, as the repository sent it.
+// state is what was verified, as the repository sent it, and when.
 type state struct {
 	Root      []byte `json:"root"`
 	Timestamp []byte `json:"timestamp"`
 	Snapshot  []byte `json:"snapshot"`
 	Targets   []byte `json:"targets"`
 	Policy    []byte `json:"policy,omitempty"`
+	// Time is the floors' own, a second time: it outlives a damaged floors.db.
+	Time time.Time `json:"time,omitzero"`
 }
 
 func readState(path string) (state, error) {
@@ -85,15 +87,28 @@ type role struct {
 // versions are by role: root, timestamp, snapshot, targets.
 type versions map[string]role
 
+// parsing runs what lets go-tuf read the bytes of others. It panics on some: on
+// {"targets":{"x":null}}, for one.
+func parsing(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: malformed: %v", ErrSignature, p)
+		}
+	}()
+	return fn()
+}
+
 // verify checks signatures, versions and hashes throughout, and not whether
 // anything has expired.
 func (s state) verify() (v *view, err error) {
-	// go-tuf trusts that some optional fields are there.
-	defer func() {
-		if r := recover(); r != nil {
-			v, err = nil, fmt.Errorf("%w: malformed metadata: %v", ErrSignature, r)
-		}
-	}()
+	err = parsing(func() error { v, err = s.read(); return err })
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func (s state) read() (*view, error) {
 	set, err := trustedmetadata.New(s.Root)
 	if err != nil {
 		return nil, kind(err)
@@ -110,7 +125,7 @@ func (s state) verify() (v *view, err error) {
 		return nil, kind(err)
 	}
 	root := set.Root
-	v = &view{state: s, targets: targets.Signed.Targets, prefix: root.Signed.ConsistentSnapshot}
+	v := &view{state: s, targets: targets.Signed.Targets, prefix: root.Signed.ConsistentSnapshot}
 	v.versions = versions{
 		metadata.ROOT:      {root.Signed.Version, ""},
 		metadata.TIMESTAMP: {set.Timestamp.Signed.Version, keysOf(root, metadata.TIMESTAMP)},
@@ -149,16 +164,14 @@ func keysOf(root *metadata.Metadata[metadata.RootType], roles ...string) string 
 }
 
 func parseRoot(data []byte) (version int64, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("malformed: %v", r)
+	err = parsing(func() error {
+		set, err := trustedmetadata.New(data)
+		if err == nil {
+			version = set.Root.Signed.Version
 		}
-	}()
-	set, err := trustedmetadata.New(data)
-	if err != nil {
-		return 0, err
-	}
-	return set.Root.Signed.Version, nil
+		return err
+	})
+	return version, err
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
