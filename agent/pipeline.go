@@ -245,12 +245,8 @@ func (p *pipeline) apply(pl *plan) {
 		c.worker.Store(w)
 		serves[w] = append(serves[w], c.camera)
 	}
-	for _, w := range pl.workers {
-		w.serve(serves[w.worker])
-		if w.task == nil {
-			w.task = p.tasks.start("model "+w.name, workerBound, w.run)
-		}
-	}
+	// Before their successors begin, or a camera's answers would come out of
+	// order; a frame waits in its slot for as long as the last Invoke takes.
 	var replaced []*task
 	for _, w := range p.workers {
 		if !slices.Contains(pl.workers, w) {
@@ -258,6 +254,12 @@ func (p *pipeline) apply(pl *plan) {
 		}
 	}
 	p.tasks.endAll(replaced)
+	for _, w := range pl.workers {
+		w.serve(serves[w.worker])
+		if w.task == nil {
+			w.task = p.tasks.start("model "+w.name, workerBound, w.run)
+		}
+	}
 	for _, c := range pl.cameras {
 		if c.task == nil {
 			c.task = p.tasks.start("camera "+c.name, cameraBound, c.run)

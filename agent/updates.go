@@ -67,7 +67,7 @@ func (a *Agent) openUpdates(cfg configs.Config) (*updates, error) {
 		}
 	}
 	if cfg.Updates.Repository != "" {
-		u.repository = &repository{open: func() (*ota.Client, error) { return a.openRepository(cfg) }}
+		u.repository = &repository{open: func() (*ota.Client, error) { return a.openRepository(cfg, u.progress) }}
 		o.Repository = u.repository
 	}
 	var err error
@@ -107,7 +107,7 @@ func (r *repository) Download(ctx context.Context, rel ota.Release, dir string) 
 	return r.client.Download(ctx, rel, dir)
 }
 
-func (a *Agent) openRepository(cfg configs.Config) (*ota.Client, error) {
+func (a *Agent) openRepository(cfg configs.Config, progress func(done, of int64)) (*ota.Client, error) {
 	root, err := readRoot(cfg.Updates.Root)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (a *Agent) openRepository(cfg configs.Config) (*ota.Client, error) {
 	return ota.Open(ota.Options{
 		StateDir:    filepath.Join(store.New(cfg.StateDir).Updates(), "repository"),
 		MetadataURL: base + "/metadata", TargetsURL: base + "/targets", Root: root,
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Agent: a.opts.Version, Built: a.opts.Built, Log: a.log,
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Agent: a.opts.Version, Built: a.opts.Built, Log: a.log, Progress: progress,
 		HTTP: ota.HTTP{
 			Proxy: cfg.Updates.Proxy, CAFile: cfg.Updates.CAFile, TokenFile: cfg.Updates.TokenFile,
 			Bandwidth: int64(cfg.Updates.Bandwidth),
@@ -151,6 +151,8 @@ func (u *updates) run(a *Agent) {
 
 // updatesBound: a trial process is killed at once, and waited for.
 const updatesBound = 3 * time.Second
+
+func (u *updates) progress(done, of int64) { u.machine.Progress(done, of) }
 
 // follow hands on the documents that come over MQTT.
 func (u *updates) follow(ctx context.Context) error {

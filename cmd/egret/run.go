@@ -64,7 +64,8 @@ func runAgent(cmd *cobra.Command, path string, show, tune bool) error {
 	level := new(slog.LevelVar)
 	opts := agent.Options{
 		ConfigPath: path, Version: version,
-		Log: newLog(cmd.ErrOrStderr(), cfg.Log.Format, level), Level: level, Reload: hup, Tune: tune,
+		Built: built(),
+		Log:   newLog(cmd.ErrOrStderr(), cfg.Log.Format, level), Level: level, Reload: hup, Tune: tune,
 	}
 	if show {
 		out := cmd.OutOrStdout()

@@ -19,6 +19,7 @@ import (
 	"github.com/egret-edge/egret/sync/ota/bundle"
 	"github.com/egret-edge/egret/sync/ota/update"
 	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/test/smallmodel"
 	"github.com/egret-edge/egret/tflite"
 )
 
@@ -30,7 +31,7 @@ func updates(ctx context.Context, o options) ([]result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: run make deps", err)
 	}
-	swaps, err := swap(ctx, o, b.Dir)
+	swaps, err := swap(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("swap: %w", err)
 	}
@@ -42,9 +43,9 @@ func updates(ctx context.Context, o options) ([]result, error) {
 }
 
 const (
-	// swapFrames a second leave the model time to spare on one core, so that
-	// no frame is dropped by policy and each one that is missing is the swap's.
-	swapFrames = 8
+	// swapFrames a second leave a small model much time to spare, so that no
+	// frame is dropped by policy and each one that is missing is the swap's.
+	swapFrames = 10
 	// swapNames is how many frames bear another name before the first again.
 	swapNames = 500
 	swapTimes = 8
@@ -60,7 +61,7 @@ type answer struct {
 
 // swap runs the agent on numbered frames and gives it one version after the
 // other, as files in the model's folder.
-func swap(ctx context.Context, o options, source string) ([]result, error) {
+func swap(ctx context.Context, o options) ([]result, error) {
 	dir := filepath.Join(o.dir, "swap")
 	models, frames := filepath.Join(dir, "models", "m"), filepath.Join(dir, "frames")
 	if err := os.MkdirAll(frames, 0o755); err != nil {
@@ -75,7 +76,10 @@ func swap(ctx context.Context, o options, source string) ([]result, error) {
 			return nil, err
 		}
 	}
-	if err := os.CopyFS(filepath.Join(models, "1"), os.DirFS(source)); err != nil {
+	version := func(v int) error {
+		return smallmodel.WriteBundle(filepath.Join(models, strconv.Itoa(v)), smallmodel.Options{Seed: uint64(v)})
+	}
+	if err := version(1); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "egret.yaml")
@@ -90,9 +94,7 @@ updates: {poll: 200ms, shadow_frames: 2, trial_frames: %d}
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	log, err := watchSwaps(ctx, config, func(version int) error {
-		return os.CopyFS(filepath.Join(models, strconv.Itoa(version)), os.DirFS(source))
-	})
+	log, err := watchSwaps(ctx, config, version)
 	if err != nil {
 		return nil, err
 	}

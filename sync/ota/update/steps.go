@@ -165,6 +165,9 @@ func (m *Machine) download(ctx context.Context, a *store.Attempt) error {
 		return err
 	}
 	defer done()
+	// A server that sends a byte now and then never stalls.
+	ctx, cancel := context.WithTimeout(ctx, maxDownload)
+	defer cancel()
 	m.Hold("")
 	if err := m.o.Repository.Refresh(ctx); err != nil {
 		return err
@@ -202,6 +205,9 @@ func (m *Machine) download(ctx context.Context, a *store.Attempt) error {
 	}
 	return m.next(a, payload.Verifying)
 }
+
+// maxDownload bounds one try; the next one goes on where it stopped.
+const maxDownload = 6 * time.Hour
 
 // maxCorrupt is how often wrong bytes may come before the release is given up:
 // a cache on the way may heal.
