@@ -1,0 +1,49 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Connect makes one connection for a program that is no device: it announces
+// nothing and leaves no will. It ends with ctx, or when the caller disconnects
+// it, and does not come back by itself; lost then gets the reason, unless it was
+// the caller. End ctx when you are done: what belongs to the connection goes with
+// it. Address, certificates, password and the words of errors are a
+// Client's. Give it a client id of its own, or the broker will throw the real
+// client out.
+func Connect(ctx context.Context, opts Options) (client paho.Client, lost <-chan error, err error) {
+	c, err := New(opts, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	attempt, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+	defer cancel()
+	s := &session{c: c, lost: make(chan error, 1)}
+	// What hangs is closed when the attempt ends, and later with ctx.
+	life, end := context.WithCancel(ctx)
+	o, err := c.pahoOptions(attempt, life, s)
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	o.UnsetWill()
+	client = paho.NewClient(o)
+	token := client.Connect()
+	select {
+	case <-token.Done():
+		err = token.Error()
+	case <-attempt.Done():
+		err = errors.New("no answer in time")
+	}
+	if err != nil {
+		end()
+		client.Disconnect(0) // paho's goroutines end with it
+		return nil, nil, fmt.Errorf("broker %s: %w", redacted(c.broker), c.refused(token, err))
+	}
+	context.AfterFunc(ctx, end) // for vet: ctx ends life anyway
+	return client, s.lost, nil
+}
