@@ -30,7 +30,9 @@ func Connect(ctx context.Context, opts Options) (client paho.Client, lost <-chan
 		end()
 		return nil, nil, err
 	}
-	o.UnsetWill()
+	// Paho would send the retain bit of the will that there is not, and a strict
+	// broker closes the connection on it (MQTT 3.1.1, 3.1.2.7).
+	o.UnsetWill().WillRetained = false
 	client = paho.NewClient(o)
 	token := client.Connect()
 	select {
