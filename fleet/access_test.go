@@ -56,8 +56,7 @@ func ruled(t *testing.T, deny ...string) string {
 	return "tcp://" + ln.Addr().String()
 }
 
-// TestAccessRules: what the broker does not let an operator do is told, though
-// MQTT 3.1.1 acknowledges what it throws away.
+// TestAccessRules: what the broker does not let an operator do is told.
 func TestAccessRules(t *testing.T) {
 	desk := func(deny ...string) *Desk {
 		return newDesk(t, func(o *Options) { o.Broker = ruled(t, deny...) })
@@ -67,15 +66,14 @@ func TestAccessRules(t *testing.T) {
 		t.Errorf("no right to read: %v", err)
 	}
 	_, err = desk("write egret/v1/test/desired").Change(context.Background(), Start(cats(), false, at))
-	if !errors.Is(err, ErrOverwritten) {
+	// This broker closes the connection; others acknowledge what they throw away.
+	if !errors.Is(err, ErrOverwritten) && (err == nil || !strings.Contains(err.Error(), "may this user write egret/v1/test/desired/west?")) {
 		t.Errorf("no right to write: %v", err)
 	}
 	// No topic of its own: then only a pause tells that all has come.
-	for _, deny := range []string{"read egret/v1/test/operator", "write egret/v1/test/operator"} {
-		d := desk(deny)
-		mustContain(t, mustChange(t, d, Start(cats(), false, at)), "gen 1795168800 rev 1")
-		if s := mustStatus(t, d); s.Rollout == nil {
-			t.Error("no rollout seen")
-		}
+	d := desk("write egret/v1/test/operator", "read egret/v1/test/operator")
+	mustContain(t, mustChange(t, d, Start(cats(), false, at)), "gen 1795168800 rev 1")
+	if s := mustStatus(t, d); s.Rollout == nil {
+		t.Error("no rollout seen")
 	}
 }

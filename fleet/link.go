@@ -37,9 +37,9 @@ const (
 
 // collect subscribes and gives fold all that comes, until the retained messages
 // have come; the subscription stays, and fold is called on. enough may end the
-// waiting for a pause; nil means never. QoS 0: brokers drop most of a flood of
+// waiting earlier; nil means never. QoS 0: brokers drop most of a flood of
 // retained messages at QoS 1.
-func (l *link) collect(ctx context.Context, filters []string, fold func(topic string, payload []byte), enough func() bool) error {
+func (l *link) collect(ctx context.Context, filters []string, fold func(paho.Message), enough func() bool) error {
 	heard, marked := make(chan struct{}, 1), make(chan struct{})
 	var once sync.Once
 	mark := rand.Text()
@@ -54,7 +54,7 @@ func (l *link) collect(ctx context.Context, filters []string, fold func(topic st
 			}
 			return
 		}
-		fold(m.Topic(), m.Payload())
+		fold(m)
 		select {
 		case heard <- struct{}{}:
 		default:
@@ -91,7 +91,7 @@ func (l *link) settle(ctx context.Context, heard, marked <-chan struct{}, enough
 		case <-ctx.Done():
 			return timeout(ctx, "read what the broker holds")
 		}
-		if marked == nil && enough != nil && enough() {
+		if enough != nil && enough() {
 			return nil
 		}
 	}
@@ -106,16 +106,17 @@ func timeout(ctx context.Context, doing string) error {
 
 // document reads what is retained under topic, with a subscription of its own.
 func (l *link) document(ctx context.Context, topic string) (Document, error) {
-	var mu sync.Mutex // guards data
+	var mu sync.Mutex // guards data and kept
 	var data []byte
-	err := l.collect(ctx, []string{topic}, func(_ string, payload []byte) {
+	kept := false // the broker says that this is what it holds
+	err := l.collect(ctx, []string{topic}, func(m paho.Message) {
 		mu.Lock()
 		defer mu.Unlock()
-		data = payload
+		data, kept = m.Payload(), kept || m.Retained()
 	}, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return len(data) > 0
+		return kept
 	})
 	if err == nil {
 		err = l.await(ctx, "unsubscribe", func() paho.Token { return l.client.Unsubscribe(topic, l.marker) })
@@ -143,7 +144,10 @@ func (l *link) write(ctx context.Context, topic string, r release.Rollout) error
 
 // publish writes a retained message and waits until the broker has it.
 func (l *link) publish(ctx context.Context, topic string, data []byte) error {
-	return l.send(ctx, topic, 1, true, data)
+	if err := l.send(ctx, topic, 1, true, data); err != nil {
+		return fmt.Errorf("%w: may this user write %s?", err, topic)
+	}
+	return nil
 }
 
 func (l *link) send(ctx context.Context, topic string, qos byte, retained bool, data []byte) error {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	paho "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/sync/release"
 )
@@ -62,7 +64,8 @@ func (d *Desk) Status(ctx context.Context) (Status, error) {
 // read brings the view up to date; it stays so as long as the link does.
 func (v *view) read(ctx context.Context, l *link) error {
 	v.begin()
-	if err := l.collect(ctx, v.filters(), v.fold, nil); err != nil {
+	fold := func(m paho.Message) { v.fold(m.Topic(), m.Payload()) }
+	if err := l.collect(ctx, v.filters(), fold, nil); err != nil {
 		return err
 	}
 	v.sweep()

@@ -2,8 +2,8 @@ package mqtt
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
@@ -20,7 +20,9 @@ func Connect(ctx context.Context, opts Options) (client paho.Client, lost <-chan
 	if err != nil {
 		return nil, nil, err
 	}
-	attempt, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+	// Dialling and the answer to CONNECT have ConnectTimeout each, and say more
+	// when it is over than this does.
+	attempt, cancel := context.WithTimeout(ctx, 2*c.opts.ConnectTimeout+time.Second)
 	defer cancel()
 	s := &session{c: c, lost: make(chan error, 1)}
 	// What hangs is closed when the attempt ends, and later with ctx.
@@ -34,18 +36,29 @@ func Connect(ctx context.Context, opts Options) (client paho.Client, lost <-chan
 	// broker closes the connection on it (MQTT 3.1.1, 3.1.2.7).
 	o.UnsetWill().WillRetained = false
 	client = paho.NewClient(o)
-	token := client.Connect()
-	select {
-	case <-token.Done():
-		err = token.Error()
-	case <-attempt.Done():
-		err = errors.New("no answer in time")
-	}
-	if err != nil {
+	if err := c.connected(ctx, attempt, client.Connect()); err != nil {
 		end()
 		client.Disconnect(0) // paho's goroutines end with it
-		return nil, nil, fmt.Errorf("broker %s: %w", redacted(c.broker), c.refused(token, err))
+		return nil, nil, fmt.Errorf("broker %s: %w", redacted(c.broker), err)
 	}
 	context.AfterFunc(ctx, end) // for vet: ctx ends life anyway
 	return client, s.lost, nil
+}
+
+// connected waits for the broker's answer. The token of an attempt that was given
+// up is not read: paho still writes to it.
+func (c *Client) connected(ctx, attempt context.Context, token paho.Token) error {
+	select {
+	case <-token.Done():
+		// What ctx cut off has the words of a closed connection.
+		err := token.Error()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil {
+			return c.refused(token, err)
+		}
+	case <-attempt.Done():
+	}
+	return plainError{"no answer in time: are address and port right, and is the broker well?", ctx.Err()}
 }
