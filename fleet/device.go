@@ -52,6 +52,9 @@ type Device struct {
 	Serving  map[string]payload.Model `json:"serving,omitempty"`
 	// Selected: the cohort's rollout is for it.
 	Selected bool `json:"selected"`
+	// Waiting: it is selected, not pinned, and has not reported on this rollout,
+	// which was not aborted.
+	Waiting bool `json:"waiting"`
 	// Pin is its own rollout document, which goes before the cohort's; a
 	// broken one counts as well.
 	Pin        *release.Rollout `json:"pin,omitempty"`
@@ -60,6 +63,10 @@ type Device struct {
 
 // Pinned tells whether the device has a document of its own.
 func (d Device) Pinned() bool { return d.Pin != nil || d.PinProblem != "" }
+
+// on tells whether the device has reported on that rollout, and not on an earlier
+// one of the same release.
+func (d Device) on(r release.Rollout) bool { return d.Release == r.Release && d.Gen == r.Gen }
 
 var statePattern = regexp.MustCompile(`^[a-z_]{1,32}$`)
 

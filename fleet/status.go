@@ -37,8 +37,7 @@ type Counts struct {
 	Online   int `json:"online"`  // of those
 	Pinned   int `json:"pinned"`
 	Selected int `json:"selected"` // the rollout is for them
-	// Waiting are selected, not pinned, and have not reported on this rollout.
-	Waiting int `json:"waiting"`
+	Waiting  int `json:"waiting"`  // of those, have not begun
 	// States counts those that have reported on this rollout, by its release and
 	// gen; without a rollout, all.
 	States map[payload.ReleaseState]int `json:"states"`
@@ -143,11 +142,11 @@ func (c *Counts) add(d Device, r *release.Rollout) {
 	if d.Selected {
 		c.Selected++
 	}
-	switch {
-	case r == nil, d.Release == r.Release && d.Gen == r.Gen:
-		c.States[known(d.State)]++
-	case d.Selected && !d.Pinned():
+	if d.Waiting {
 		c.Waiting++
+	}
+	if r == nil || d.on(*r) {
+		c.States[known(d.State)]++
 	}
 }
 

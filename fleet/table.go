@@ -198,6 +198,9 @@ func serving(d Device) string {
 
 func note(d Device) string {
 	var parts []string
+	if d.Waiting {
+		parts = append(parts, "waiting")
+	}
 	if p := d.Progress; p != nil && p.Of > 0 && p.Done >= 0 {
 		switch d.State {
 		case payload.Downloading:

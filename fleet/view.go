@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/sync/release"
 )
 
 // Limits of what a view keeps.
@@ -200,6 +201,7 @@ func (v *view) row(id string, e *entry) Device {
 	}
 	if c := v.cohorts[v.desk.opts.Cohort]; d.Cohort == v.desk.opts.Cohort && len(c.Data) > 0 && c.Problem == nil {
 		d.Selected = c.Rollout.Selects(id)
+		d.Waiting = d.Selected && !d.Pinned() && c.Rollout.State != release.Aborted && !d.on(c.Rollout)
 	}
 	return d
 }
