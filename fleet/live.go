@@ -14,12 +14,18 @@ import (
 // Screen shows a live view on a terminal, whose size is asked each time.
 func Screen(w io.Writer, size func() Size, only []payload.ReleaseState) func(Update) error {
 	var drawn time.Time
+	var cost time.Duration
 	return func(u Update) error {
+		// A large fleet shall not take more than a third of a processor.
+		if time.Since(drawn) < 2*cost && u.Trouble == "" {
+			return nil
+		}
 		// Ages grow, so that once a second is needed without news too.
 		if !u.Dirty && time.Since(drawn) < time.Second {
 			return nil
 		}
-		drawn = time.Now()
+		began := time.Now()
+		defer func() { drawn, cost = time.Now(), time.Since(began) }()
 		fits := size()
 		var b strings.Builder
 		b.WriteString("\x1b[H\x1b[2J") // home, clear

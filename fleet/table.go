@@ -18,15 +18,17 @@ type Size struct{ Columns, Rows int }
 // Print writes the status for people: the rollout, counts, a row per device.
 func (s Status) Print(w io.Writer, size Size) error {
 	lines := s.head()
-	rows := s.rows()
-	if size.Rows > 0 && len(lines)+len(rows) > size.Rows {
-		// The last line says so, and one stays for the cursor.
-		shown := max(size.Rows-len(lines)-2, 3)
-		more := fmt.Sprintf("… and %d devices more: --only shows those in some states", len(rows)-shown)
-		rows = append(rows[:min(shown, len(rows))], more)
+	shown := len(s.Devices)
+	// The table's head takes two lines, and the cursor one.
+	if size.Rows > 0 && len(lines)+2+shown+1 > size.Rows {
+		shown = min(max(size.Rows-len(lines)-4, 1), shown)
+	}
+	lines = append(lines, rows(s.Devices[:shown], s.Time)...)
+	if more := len(s.Devices) - shown; more > 0 {
+		lines = append(lines, fmt.Sprintf("… and %s more: --only shows those in some states", devices(more)))
 	}
 	var b strings.Builder
-	for _, line := range append(lines, rows...) {
+	for _, line := range lines {
 		b.WriteString(cut(strings.TrimRight(line, " "), size.Columns))
 		b.WriteByte('\n')
 	}
@@ -117,18 +119,18 @@ var columns = []struct {
 }
 
 // rows are the table's lines, its head first.
-func (s Status) rows() []string {
-	if len(s.Devices) == 0 {
+func rows(devices []Device, now time.Time) []string {
+	if len(devices) == 0 {
 		return nil
 	}
-	cells := make([][]string, 0, len(s.Devices)+1)
+	cells := make([][]string, 0, len(devices)+1)
 	var head []string
 	for _, c := range columns {
 		head = append(head, c.title)
 	}
 	cells = append(cells, head)
-	for _, d := range s.Devices {
-		cells = append(cells, cellsOf(d, s.Time))
+	for _, d := range devices {
+		cells = append(cells, cellsOf(d, now))
 	}
 	widest := make([]int, len(columns))
 	for _, row := range cells {
