@@ -55,3 +55,9 @@ func (t Topics) Pin() string { return t.dev("pin") }
 func Desired(fleet, cohort string) string {
 	return fmt.Sprintf("egret/v1/%s/desired/%s", fleet, cohort)
 }
+
+// Operator is QoS 0, not retained: an operator's tool writes there and hears
+// itself, and knows by it that what was retained has come.
+func Operator(fleet, id string) string {
+	return fmt.Sprintf("egret/v1/%s/operator/%s", fleet, id)
+}

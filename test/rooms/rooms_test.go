@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"cmd/egret":          {"*"},
 	"agent":              {"configs", "internal/backoff", "internal/spelling", "internal/wholefile", "sensors", "sensors/pixel", "sync/mqtt", "sync/mqtt/broker", "sync/ota", "sync/ota/bundle", "sync/ota/store", "sync/ota/update", "sync/outbox", "sync/payload", "sync/release", "tflite"},
 	"configs":            {"internal/spelling"},
+	"fleet":              {"internal/backoff", "internal/wholefile", "sync/mqtt", "sync/outbox", "sync/payload", "sync/release"},
 	"fleet/repo":         {"sync/release"},
 	"internal/backoff":   {},
 	"internal/chart":     {},
