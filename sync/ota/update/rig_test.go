@@ -216,8 +216,8 @@ func bubble(t *testing.T, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start()
+		defer func() { r.stop() }()
 		test(t, r)
-		r.stop()
 	})
 }
 
@@ -227,8 +227,8 @@ func inBubble(t *testing.T, r *rig, test func()) {
 	synctest.Test(t, func(t *testing.T) {
 		r.t = t
 		r.start()
+		defer func() { r.stop() }()
 		test()
-		r.stop()
 	})
 }
 
