@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -190,9 +189,11 @@ type rig struct {
 
 var topics = payload.Topics{Fleet: "f", Device: "cam-7"}
 
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB) *rig { t.Helper(); return newRigIn(t, t.TempDir()) }
+
+// newRigIn is a rig whose files may be there already.
+func newRigIn(t testing.TB, tmp string) *rig {
 	t.Helper()
-	tmp := t.TempDir()
 	r := &rig{t: t, dev: &device{proved: map[string]int{}}, repo: &repository{releases: map[string]ota.Release{}, zips: map[string][]byte{}}, stop: func() {}}
 	for _, name := range []string{"cats", "dogs"} {
 		base := filepath.Join(tmp, "base", name)
@@ -288,11 +289,7 @@ func cohort() string { return payload.Desired(topics.Fleet, "all") }
 
 func (r *rig) send(topic string, d release.Rollout) {
 	r.t.Helper()
-	data, err := json.Marshal(d)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.m.Document(topic, data)
+	r.m.Document(topic, written(d))
 	synctest.Wait()
 }
 

@@ -138,10 +138,13 @@ func (m *Machine) take(ctx context.Context, a *store.Attempt) error {
 	case payload.Downloading:
 		return m.download(ctx, a)
 	case payload.Verifying:
+		m.hold("")
 		return m.verify(ctx, a)
 	case payload.Probing:
+		m.hold("")
 		return m.probe(ctx, a)
 	case payload.Shadow:
+		m.hold("")
 		return m.shadow(ctx, a)
 	case payload.Trial:
 		return m.trial(ctx, a)
