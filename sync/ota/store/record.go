@@ -158,7 +158,7 @@ func (s Store) Load() (Record, error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
-	err = fmt.Errorf("read the record of updates: %w: going on without it", err)
+	err = fmt.Errorf("read the record of updates in %s: %w: going on without it", path, err)
 	return r, errors.Join(err, os.Rename(path, path+".damaged"))
 }
 
@@ -215,7 +215,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: more than %d KiB", path, limit>>10)
+		err = fmt.Errorf("more than %d KiB", limit>>10)
 	}
 	return data, err
 }
