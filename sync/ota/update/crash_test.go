@@ -229,8 +229,8 @@ func TestKilled(t *testing.T) {
 		}
 		if c := rec.Models["cats"].Current; c != nil && c.Release != "" {
 			committed++
-			if _, err := os.Stat(filepath.Join(dir, "proved", fmt.Sprint(c.Gen))); err != nil {
-				t.Fatalf("round %d: gen %d is committed without a trial", round, c.Gen)
+			if _, err := os.Stat(filepath.Join(dir, "proved", c.Digest)); err != nil {
+				t.Fatalf("round %d: %s is committed without a trial", round, c.Release)
 			}
 		}
 	}
@@ -251,7 +251,7 @@ func rolloutsForEver(t *testing.T, dir string) {
 		if err := os.MkdirAll(proved, 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(proved, fmt.Sprint(v.Gen)), nil, 0o600)
+		return os.WriteFile(filepath.Join(proved, v.Digest), nil, 0o600)
 	}
 	reports := make(chan payload.Reported, 1000)
 	r.o.Report = func(p payload.Reported) { reports <- p }
