@@ -40,7 +40,17 @@ type device struct {
 	proved map[string]int
 }
 
+// fence is passed by the test after it changed what a device or a repository
+// does, and by them before they do it: faked time alone orders nothing.
+var fence sync.Mutex
+
+func pass() {
+	fence.Lock()
+	defer fence.Unlock()
+}
+
 func (d *device) say(call string) {
+	pass()
 	if d.at != nil {
 		d.at(call)
 	}
@@ -115,6 +125,7 @@ type repository struct {
 }
 
 func (r *repository) Refresh(ctx context.Context) error {
+	pass()
 	if r.refresh != nil {
 		return r.refresh(ctx)
 	}
@@ -130,6 +141,7 @@ func (r *repository) Find(name string) (ota.Release, error) {
 }
 
 func (r *repository) Download(ctx context.Context, rel ota.Release, dir string) (string, error) {
+	pass()
 	r.fetched++
 	if r.download != nil {
 		if err := r.download(ctx); err != nil {
@@ -218,6 +230,7 @@ func bubble(t *testing.T, test func(t *testing.T, r *rig)) {
 		r := newRig(t)
 		r.start()
 		defer func() { r.stop() }()
+		synctest.Wait() // else its first look sees what the test does
 		test(t, r)
 	})
 }
@@ -229,6 +242,7 @@ func inBubble(t *testing.T, r *rig, test func()) {
 		r.t = t
 		r.start()
 		defer func() { r.stop() }()
+		synctest.Wait()
 		test()
 	})
 }
@@ -306,6 +320,7 @@ func (r *rig) order(change func(*store.Orders)) {
 }
 
 func wait(d time.Duration) {
+	pass()
 	time.Sleep(d)
 	synctest.Wait()
 }
