@@ -43,7 +43,8 @@ const (
 // Orders reads the orders; there may be none.
 func (s Store) Orders() (Orders, error) {
 	var o Orders
-	data, err := readLimited(filepath.Join(s.Updates(), ordersFile), maxOrders)
+	path := filepath.Join(s.Updates(), ordersFile)
+	data, err := readLimited(path, maxOrders)
 	if err == nil {
 		err = json.Unmarshal(data, &o)
 	}
@@ -51,7 +52,7 @@ func (s Store) Orders() (Orders, error) {
 		err = nil
 	}
 	if err != nil {
-		return Orders{}, fmt.Errorf("read the orders: %w", err)
+		return Orders{}, fmt.Errorf("read the orders in %s: %w", path, err)
 	}
 	return o, nil
 }
@@ -82,7 +83,7 @@ func (s Store) Command(change func(*Orders) error) error {
 	handOver(locked, s.state)
 	o, err := s.Orders()
 	if err != nil {
-		return fmt.Errorf("%w: remove the file, the orders in it are lost", err)
+		return fmt.Errorf("%w: remove that file, the orders in it are lost", err)
 	}
 	if o.Pins == nil {
 		o.Pins = map[string]int{}
@@ -98,6 +99,9 @@ func (s Store) Command(change func(*Orders) error) error {
 	data, err := json.MarshalIndent(o, "", " ")
 	if err != nil {
 		return fmt.Errorf("give an order: %w", err)
+	}
+	if len(data) > maxOrders { // nobody could read them again
+		return fmt.Errorf("give an order: the orders have more than %d KiB: take pins and canaries away", maxOrders>>10)
 	}
 	if err := s.write(ordersFile, data); err != nil {
 		return err

@@ -143,6 +143,9 @@ func (s Store) Load() (Record, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &r)
 	}
+	if err == nil {
+		err = r.check()
+	}
 	if err != nil {
 		r = Record{}
 	}
@@ -155,8 +158,28 @@ func (s Store) Load() (Record, error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
-	err = fmt.Errorf("read the record of updates: %w: going on without it", err)
+	err = fmt.Errorf("read the record of updates in %s: %w: going on without it", path, err)
 	return r, errors.Join(err, os.Rename(path, path+".damaged"))
+}
+
+// check tells why a record cannot be gone on with: the state of an attempt says
+// what has been proved, so one that is not known must not be guessed.
+func (r *Record) check() error {
+	a := r.Attempt
+	if a == nil {
+		return nil
+	}
+	switch a.State {
+	case payload.Downloading:
+		if a.Doc == nil {
+			return errors.New("a download without its document")
+		}
+	case payload.Verifying, payload.Probing, payload.Shadow, payload.Trial,
+		payload.Idle, payload.Committed, payload.RolledBack, payload.Rejected:
+	default:
+		return fmt.Errorf("an attempt in the unknown state %.50q", a.State)
+	}
+	return nil
 }
 
 // Save replaces the record; it is on disk when Save returns.
@@ -164,6 +187,9 @@ func (s Store) Save(r Record) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("write the record of updates: %w", err)
+	}
+	if len(data) > maxRecord { // it could not be read again
+		return fmt.Errorf("write the record of updates: it has more than %d KiB", maxRecord>>10)
 	}
 	return s.write(recordFile, data)
 }
@@ -189,7 +215,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: more than %d KiB", path, limit>>10)
+		err = fmt.Errorf("more than %d KiB", limit>>10)
 	}
 	return data, err
 }
