@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
@@ -287,4 +288,19 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("printed once\n%s\ntwice (%v)\n%s", out, err, twice)
 		}
 	})
+}
+
+func TestParseWindow(t *testing.T) {
+	for text, want := range map[string]Window{
+		"": {}, "01:00-05:30": {time.Hour, 5*time.Hour + 30*time.Minute}, "22:30 - 02:00": {22*time.Hour + 30*time.Minute, 2 * time.Hour},
+	} {
+		if w, err := ParseWindow(text); err != nil || w != want {
+			t.Errorf("%q: %v, %v", text, w, err)
+		}
+	}
+	for _, bad := range []string{"1", "01:00", "01:00-", "-", "25:00-26:00", "01:00-01:00", "01:00-05:30-07:00", "01:00 05:30"} {
+		if w, err := ParseWindow(bad); err == nil {
+			t.Errorf("%q became %s", bad, w)
+		}
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/egret-edge/egret/sync/release"
 )
@@ -55,16 +54,6 @@ func (s Store) Orders() (Orders, error) {
 		return Orders{}, fmt.Errorf("read the orders in %s: %w", path, err)
 	}
 	return o, nil
-}
-
-// OrdersChanged is when the orders were written last; the zero time when there
-// are none.
-func (s Store) OrdersChanged() time.Time {
-	info, err := os.Stat(filepath.Join(s.Updates(), ordersFile))
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
 }
 
 // Command changes the orders. Two commands at once are carried out one after

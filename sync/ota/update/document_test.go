@@ -241,3 +241,17 @@ func oneStep(m *Machine) {
 	a.NotBefore = time.Time{}
 	_ = m.advance(context.Background(), a)
 }
+
+// TestFarGen: a gen from far in the future is not believed, since it would make
+// all later documents old ones; without a clock there is no telling.
+func TestFarGen(t *testing.T) {
+	far := uint64(1) << 62
+	bubble(t, func(t *testing.T, r *rig) {
+		r.rollout(doc(2, far, 1))
+		r.want(payload.Idle, 1, "far in the future")
+		r.rollout(doc(2, 1, 1))
+		r.want(payload.Committed, 2, "")
+		r.rollout(doc(3, 1+farMore, 1)) // counted on from the last
+		r.want(payload.Committed, 3, "")
+	})
+}

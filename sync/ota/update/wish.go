@@ -41,6 +41,13 @@ func (m *Machine) Document(topic string, data []byte) {
 	}
 }
 
+// Operators count gens from the time in seconds on: one that is far beyond it,
+// and not just a few more than the last, would shut the topic for good.
+const (
+	farGen  = 48 * time.Hour
+	farMore = 1000
+)
+
 // document tells whether anything is new: what is not must not cut a pause
 // between two tries short.
 func (m *Machine) document(topic string, data []byte) (changed bool, err error) {
@@ -63,6 +70,9 @@ func (m *Machine) document(topic string, data []byte) (changed bool, err error) 
 	seen := m.rec.Seen[topic]
 	if doc.Older(release.Rollout{Gen: seen.Gen, Rev: seen.Rev}) {
 		return false, fmt.Errorf("it is older (gen %d, rev %d) than what was seen (%d, %d)", doc.Gen, doc.Rev, seen.Gen, seen.Rev)
+	}
+	if late := uint64(time.Now().Add(farGen).Unix()); m.o.ClockSet() && doc.Gen > late && doc.Gen > seen.Gen+farMore {
+		return false, fmt.Errorf("its gen %d lies far in the future: every later document would be older", doc.Gen)
 	}
 	changed = m.docs[topic] == nil || *m.docs[topic] != doc
 	if now := (store.Stamp{Gen: doc.Gen, Rev: doc.Rev}); now != seen {
