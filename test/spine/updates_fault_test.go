@@ -19,6 +19,7 @@ import (
 // TestFolder: a version that somebody puts into the model's folder takes over
 // when it has proved itself, and a bad one does when it was mended.
 func TestFolder(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	d := started(t, s.config)
 	s.answers(1, 3)
@@ -50,6 +51,7 @@ func TestFolder(t *testing.T) {
 // TestOfflineTrial: a model on trial is not committed while the broker is away,
 // and is when that has confirmed a message.
 func TestOfflineTrial(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 4, trial_frames: 60, poll: 100ms}\n")
 	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
 	d := started(t, s.config)
@@ -57,7 +59,7 @@ func TestOfflineTrial(t *testing.T) {
 	s.recorded(2, payload.Shadow, payload.Trial)
 	s.broker.Stop()
 	s.recorded(2, payload.Trial)
-	d.waitLog("waits for the broker to confirm")
+	d.waitLog("waits for the broker to confirm a message")
 	if a := s.attempt(); a.State != payload.Trial {
 		t.Errorf("%s without a broker", a.State)
 	}
@@ -71,6 +73,7 @@ func TestOfflineTrial(t *testing.T) {
 // TestServerFaults: a server that answers 500, resets, cuts off, forgets Range
 // or sends something else costs time and nothing more.
 func TestServerFaults(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
 	var zips, all atomic.Int64
@@ -110,6 +113,7 @@ func TestServerFaults(t *testing.T) {
 // TestHostileDocuments: whoever may write to the broker can have nothing
 // installed that is not signed, and bring nothing back.
 func TestHostileDocuments(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	for v := 2; v <= 3; v++ {
 		s.publish(v, s.model(v, smallmodel.Options{Seed: uint64(v)}, t.TempDir()+"/colours"), nil)
@@ -160,6 +164,7 @@ func TestHostileDocuments(t *testing.T) {
 // TestReloadInTrial: a reload in the middle of a trial changes what it says,
 // and the model on trial goes on.
 func TestReloadInTrial(t *testing.T) {
+	t.Parallel()
 	updates := "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 2, trial_frames: %d, poll: 100ms}\n"
 	s := newSite(t, fmt.Sprintf(updates, 100_000))
 	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)

@@ -45,6 +45,7 @@ func (s *site) recorded(v int, states ...payload.ReleaseState) store.Attempt {
 // the state is on disk: after the next start it goes on, commits, and the model
 // before serves until then.
 func TestKilledInEachState(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	states := []payload.ReleaseState{payload.Downloading, payload.Verifying, payload.Probing, payload.Shadow, payload.Trial, payload.Committed}
 	for i := range states {
@@ -72,6 +73,7 @@ func TestKilledInEachState(t *testing.T) {
 // TestKilledOnTrial: an agent that ends without order three times while a model
 // is on trial goes back to the one before, and does not try that release again.
 func TestKilledOnTrial(t *testing.T) {
+	t.Parallel()
 	// So many frames that the trial does not end by itself.
 	s := newSite(t, "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 2, trial_frames: 100000, poll: 100ms}\n")
 	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
@@ -114,6 +116,7 @@ func kills() int {
 // the other is rolled out, some of them bad: at every start a model serves, and
 // only what proved itself is ever committed.
 func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	n := kills()
 	releases := n/2 + 2
@@ -167,6 +170,7 @@ func (s *site) attempt() store.Attempt {
 // TestDamagedModel: a model that served, whose file is damaged while the agent
 // is not there, does not serve again; the one before it does.
 func TestDamagedModel(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	for v := 2; v <= 3; v++ {
 		s.publish(v, s.model(v, smallmodel.Options{Seed: uint64(v)}, t.TempDir()+"/colours"), nil)

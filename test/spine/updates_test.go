@@ -315,6 +315,7 @@ func (s *site) answers(v, n int) {
 // TestUpdate is the life of a release: it is rolled out, proves itself, serves,
 // is aborted, and the one before serves again; and then one that is refused.
 func TestUpdate(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), func(m *release.Meta) {
 		m.Limits = release.Limits{MinAgreement: 0.9, MaxMemory: 2 << 30}

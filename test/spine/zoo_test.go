@@ -78,6 +78,7 @@ func zoo(t *testing.T) []beast {
 // TestZoo rolls bad models out, one after the other: the device refuses each
 // with its reason, and the model that serves goes on answering.
 func TestZoo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	all := zoo(t)
 	for i, b := range all {
@@ -143,6 +144,7 @@ func flips() int {
 // operator's disk had done it: each is refused, or it agrees with the model
 // before it.
 func TestFlippedModels(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	good := smallmodel.Classifier(smallmodel.Options{Seed: 1})
 	random := rand.New(rand.NewPCG(5, 6))

@@ -67,20 +67,27 @@ func (m *Machine) sayFallen() {
 func (m *Machine) wait(ctx context.Context, reason error) {
 	d := m.delay.Next()
 	m.o.Log.Warn("an update waits", "state", m.attempt().State, "reason", reason, "next_try", d.Round(time.Millisecond))
-	m.Hold(oneLine(reason.Error()))
+	m.setWaiting(oneLine(reason.Error()))
 	m.sleep(ctx, d)
 }
 
-// Hold reports why the present step waits; "" goes on. Any goroutine may call
-// it.
+// Hold says why the present step waits; "" goes on. Any goroutine may call it.
 func (m *Machine) Hold(reason string) {
+	if m.setWaiting(reason) && reason != "" {
+		m.o.Log.Info("an update waits", "state", m.attempt().State, "reason", reason)
+	}
+}
+
+// setWaiting reports why the present step waits; false when that is no news.
+func (m *Machine) setWaiting(reason string) bool {
 	m.mu.Lock()
-	same := m.waiting == reason
+	news := m.waiting != reason
 	m.waiting = reason
 	m.mu.Unlock()
-	if !same {
+	if news {
 		m.report()
 	}
+	return news
 }
 
 // sleep waits for d, or until something changes.
