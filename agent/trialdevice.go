@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/egret-edge/egret/configs"
@@ -27,7 +29,7 @@ type trialDevice struct {
 func (d *trialDevice) Inspect(dir string) (digest string, err error) {
 	b, err := tflite.OpenBundle(dir)
 	if err != nil {
-		return "", err
+		return "", refuse(dir, err.Error())
 	}
 	return b.Digest, nil
 }
@@ -65,7 +67,7 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 		return ctx.Err()
 	}
 	if err != nil {
-		return update.Refuse("%v", err)
+		return refuse(dir, err.Error())
 	}
 	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: c.Delegate, Threads: c.Threads, Budget: tryBudget})
 	switch {
@@ -74,7 +76,7 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 	case r.untried:
 		return errors.New(r.Reason)
 	case !r.OK:
-		return update.Refuse("on %s: %s", specName(c.Delegate), r.Reason)
+		return refuse(dir, "on "+specName(c.Delegate)+": "+r.Reason)
 	}
 	p.Golden, p.Memory = r.Golden, r.Memory
 	d.choice, d.dir = c, dir
@@ -83,6 +85,15 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 		d.agent.pipeline.probed = map[string]Choice{key: c}
 		return nil
 	})
+}
+
+// refuse is a Refusal in which the model is "it", and no path stands: the
+// operator who reads it is not on the device.
+func refuse(dir, reason string) error {
+	for _, name := range []string{"model " + filepath.Join(dir, "model.tflite"), filepath.Join(dir, "model.tflite")} {
+		reason = strings.ReplaceAll(reason, name, "it")
+	}
+	return update.Refuse("%s", strings.ReplaceAll(reason, dir+string(filepath.Separator), ""))
 }
 
 // Shadow implements update.Device.
@@ -132,7 +143,7 @@ func (d *trialDevice) companion(ctx context.Context, cfg configs.Config, m confi
 			return nil, false, ctx.Err()
 		}
 		if err != nil {
-			return nil, false, update.Refuse("%v", err)
+			return nil, false, refuse(dir, err.Error())
 		}
 		tries = slices.Insert(tries, 0, c)
 	}
@@ -146,13 +157,13 @@ func (d *trialDevice) companion(ctx context.Context, cfg configs.Config, m confi
 			if ctx.Err() != nil {
 				return nil, false, ctx.Err()
 			}
-			err = update.Refuse("%v", err)
+			err = refuse(dir, err.Error())
 			continue
 		}
 		if c.report.OK {
 			return c, i == 0, nil
 		}
-		err = update.Refuse("%s", c.report.Reason)
+		err = refuse(dir, c.report.Reason)
 		c.close()
 	}
 	return nil, false, err

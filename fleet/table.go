@@ -184,16 +184,18 @@ func age(t, now time.Time) string {
 	return "?" // a clock that was never set
 }
 
-// serving is cats/3, or front=cats/3 where the configuration has another name.
+// maxServed bounds a model's name, so that its version is seen.
+const maxServed = 26
+
+// serving is cats/3; of several models, by their names in the configuration.
 func serving(d Device) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(d.Serving)) {
 		m := d.Serving[name]
-		part := fmt.Sprintf("%s/%d", m.Name, m.Version)
-		if name != m.Name {
-			part = name + "=" + part
+		if len(d.Serving) == 1 {
+			name = m.Name
 		}
-		parts = append(parts, part)
+		parts = append(parts, fmt.Sprintf("%s/%d", cut(name, maxServed), m.Version))
 	}
 	return strings.Join(parts, " ")
 }
