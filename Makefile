@@ -94,7 +94,7 @@ fuzz: deps ## run every fuzz target for FUZZTIME (default 10s) each
 e2e: build ## run the daemon under real systemd with a real camera driver, in a virtual machine
 	@test/rig/e2e.sh
 
-soak: ## prove delivery at length: kills, power cuts, damage, full disks (root; 12 minutes)
+soak: ## prove delivery and updates at length: kills, power cuts, damage, full disks, bad models (root; 40 minutes)
 	@DEPS_TEST=1 build/deps.sh
 	@test/soak.sh
 

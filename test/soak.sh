@@ -1,5 +1,5 @@
 #!/bin/bash
-# soak.sh runs the proofs of delivery at length, one after the other, and
+# soak.sh runs the proofs of delivery and of updates at length, one after the other, and
 # prints what each found. `make soak` sets the environment that Go needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,9 @@ prove 'the file damaged' ./sync/outbox 'TestFlippedBits|TestCorruptedFile'
 prove 'brokers and links that misbehave' ./sync/mqtt 'Brokers?(Restarts|With|Is)|BadBrokers|Acknowledgements|Puback|Link|Slow|Poison' 3
 prove 'TLS' ./sync/mqtt 'TestTLS|TestWrongPorts' 10
 prove 'the clock set by years' ./agent 'Jump|Corrector' 10
+prove 'updates: the steps killed and crashed' ./sync/ota/update 'Killed|Crashes'
+prove 'updates: the client killed' ./sync/ota Killed 5
+prove 'updates: bad models, flipped bits, kills at a running agent' ./test/spine 'Zoo|FlippedModels|KilledInEachState|KilledOnTrial|KilledAnywhere|DamagedModel'
 echo '== power cuts'
 nice test/rig/powercut.sh
 echo "soak: all held, in $((SECONDS / 60)) minutes"
