@@ -99,6 +99,9 @@ func (s Store) Command(change func(*Orders) error) error {
 	if err != nil {
 		return fmt.Errorf("give an order: %w", err)
 	}
+	if len(data) > maxOrders { // nobody could read them again
+		return fmt.Errorf("give an order: the orders have more than %d KiB: take pins and canaries away", maxOrders>>10)
+	}
 	if err := s.write(ordersFile, data); err != nil {
 		return err
 	}

@@ -143,6 +143,9 @@ func (s Store) Load() (Record, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &r)
 	}
+	if err == nil {
+		err = r.check()
+	}
 	if err != nil {
 		r = Record{}
 	}
@@ -159,11 +162,34 @@ func (s Store) Load() (Record, error) {
 	return r, errors.Join(err, os.Rename(path, path+".damaged"))
 }
 
+// check tells why a record cannot be gone on with: the state of an attempt says
+// what has been proved, so one that is not known must not be guessed.
+func (r *Record) check() error {
+	a := r.Attempt
+	if a == nil {
+		return nil
+	}
+	switch a.State {
+	case payload.Downloading:
+		if a.Doc == nil {
+			return errors.New("a download without its document")
+		}
+	case payload.Verifying, payload.Probing, payload.Shadow, payload.Trial,
+		payload.Idle, payload.Committed, payload.RolledBack, payload.Rejected:
+	default:
+		return fmt.Errorf("an attempt in the unknown state %.50q", a.State)
+	}
+	return nil
+}
+
 // Save replaces the record; it is on disk when Save returns.
 func (s Store) Save(r Record) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("write the record of updates: %w", err)
+	}
+	if len(data) > maxRecord { // it could not be read again
+		return fmt.Errorf("write the record of updates: it has more than %d KiB", maxRecord>>10)
 	}
 	return s.write(recordFile, data)
 }

@@ -92,6 +92,10 @@ func (s Store) Remove(m release.Model) error {
 	} else if err != nil {
 		return fmt.Errorf("remove model %s version %d: %w", m.Name, m.Version, err)
 	}
+	// The new name must be on disk before the first file is gone.
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("remove model %s version %d: %w", m.Name, m.Version, err)
+	}
 	if err := os.RemoveAll(gone); err != nil {
 		return fmt.Errorf("remove model %s version %d: %w", m.Name, m.Version, err)
 	}
@@ -111,11 +115,19 @@ func (s Store) Collect(keep func(release.Model) bool) (removed []release.Model, 
 		}
 		removed = append(removed, m)
 	}
-	left, _ := filepath.Glob(filepath.Join(s.Models(), "*", "*"))
-	for _, path := range left {
-		if strings.HasSuffix(path, trash) || strings.HasSuffix(path, ".new") {
-			err = errors.Join(err, os.RemoveAll(path))
+	return removed, errors.Join(err, s.sweep())
+}
+
+// sweep removes what crashes left of versions on their way in or out.
+func (s Store) sweep() (err error) {
+	names, _ := os.ReadDir(s.Models())
+	for _, name := range names {
+		left, _ := os.ReadDir(filepath.Join(s.Models(), name.Name()))
+		for _, e := range left {
+			if strings.HasSuffix(e.Name(), trash) || strings.HasSuffix(e.Name(), ".new") {
+				err = errors.Join(err, os.RemoveAll(filepath.Join(s.Models(), name.Name(), e.Name())))
+			}
 		}
 	}
-	return removed, err
+	return err
 }

@@ -28,6 +28,7 @@ func (m *Machine) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var began bool
 		var err error
+		m.sayFallen()
 		if m.dirty {
 			began, err = true, m.apply(ctx)
 		} else if a := m.attempt(); !a.State.Ended() {
@@ -48,6 +49,18 @@ func (m *Machine) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sayFallen reports what GiveUp changed: it must not do so itself, its caller
+// may hold what a report asks for.
+func (m *Machine) sayFallen() {
+	m.mu.Lock()
+	fell := m.fell
+	m.fell = false
+	m.mu.Unlock()
+	if fell {
+		m.report()
+	}
 }
 
 // wait puts off what failed for reasons outside of the model.
@@ -82,8 +95,9 @@ func (m *Machine) sleep(ctx context.Context, d time.Duration) {
 }
 
 // advance takes one step. An error means that it is to be tried again later.
-func (m *Machine) advance(ctx context.Context, a store.Attempt) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (m *Machine) advance(agent context.Context, a store.Attempt) error {
+	began := a
+	ctx, cancel := context.WithCancelCause(agent)
 	defer cancel(nil)
 	m.mu.Lock()
 	m.cancel = cancel
@@ -99,9 +113,11 @@ func (m *Machine) advance(ctx context.Context, a store.Attempt) error {
 	stop, broken := stopped(ctx)
 	var refusal *Refusal
 	switch {
+	case err != nil && m.fallen(began):
+		return m.apply(agent)
 	case broken && err != nil:
 		return m.end(context.WithoutCancel(ctx), stop.reason, stop.forget)
-	case ctx.Err() != nil && err != nil: // the agent is ending
+	case agent.Err() != nil && err != nil: // it is ending
 		return nil
 	case errors.As(err, &refusal):
 		return m.end(context.WithoutCancel(ctx), refusal.Reason, false)
@@ -109,6 +125,12 @@ func (m *Machine) advance(ctx context.Context, a store.Attempt) error {
 		m.delay.Lasted(m.delay.Max)
 	}
 	return err
+}
+
+// fallen tells whether a step's attempt was ended from outside by GiveUp.
+func (m *Machine) fallen(began store.Attempt) bool {
+	now := m.attempt()
+	return now.Key != began.Key || now.State != began.State
 }
 
 // take does what the state says; on success the next state is on disk.
@@ -122,15 +144,16 @@ func (m *Machine) take(ctx context.Context, a *store.Attempt) error {
 		return m.probe(ctx, a)
 	case payload.Shadow:
 		return m.shadow(ctx, a)
-	default:
+	case payload.Trial:
 		return m.trial(ctx, a)
 	}
+	return Refuse("there is no step %q", a.State)
 }
 
 // next stores what a step found out, and goes on to the next one.
 func (m *Machine) next(a *store.Attempt, state payload.ReleaseState) error {
 	m.o.Log.Info("update", "model", a.Model.Name, "version", a.Model.Version, "state", state)
-	return m.save(string(state), func() {
+	return m.saveStep(string(state), a, func() {
 		*m.rec.Attempt = *a
 		m.enter(state, "")
 	})
@@ -259,8 +282,11 @@ func (m *Machine) zip(v release.Model) string {
 
 // verify unpacks a bundle that was fetched, and looks at what is in it.
 func (m *Machine) verify(ctx context.Context, a *store.Attempt) (err error) {
-	if a.New.Bundle != "" {
+	if a.Doc != nil { // else it is in its place, and nothing was fetched
 		if err := m.unpack(a); errors.Is(err, fs.ErrNotExist) || errors.Is(err, ota.ErrCorrupt) {
+			if m.corrupt++; m.corrupt >= maxCorrupt {
+				return Refuse("what was downloaded is not what is read: %v, %d times: look at the disk", err, m.corrupt)
+			}
 			return m.next(a, payload.Downloading) // it was lost in between
 		} else if err != nil {
 			return err
@@ -275,7 +301,7 @@ func (m *Machine) verify(ctx context.Context, a *store.Attempt) (err error) {
 	if err := m.next(a, payload.Probing); err != nil {
 		return err
 	}
-	if a.New.Bundle != "" {
+	if a.Doc != nil {
 		_ = os.Remove(m.zip(a.Model)) // else collect does
 	}
 	return nil
@@ -404,11 +430,11 @@ func (m *Machine) trial(ctx context.Context, a *store.Attempt) error {
 		m.mu.Unlock()
 		return err
 	}
+	m.step("proved")
 	if l := m.limits(a); l.MaxSlowdown > 0 && a.Proof.Slowdown != nil && *a.Proof.Slowdown > l.MaxSlowdown {
 		return Refuse("on trial it took %.2f times as long as the model before, at most %.2f are allowed", *a.Proof.Slowdown, l.MaxSlowdown)
 	}
-	m.o.Log.Info("update committed", "model", a.Model.Name, "version", a.Model.Version, "release", a.New.Release, "digest", a.New.Digest)
-	err := m.save(string(payload.Committed), func() {
+	err := m.saveStep(string(payload.Committed), a, func() {
 		known := m.rec.Models[a.Model.Name]
 		if known.Current == nil || known.Current.Dir != a.New.Dir {
 			known.Previous = known.Current
@@ -423,6 +449,7 @@ func (m *Machine) trial(ctx context.Context, a *store.Attempt) error {
 		m.enter(payload.Committed, "")
 	})
 	if err == nil {
+		m.o.Log.Info("update committed", "model", a.Model.Name, "version", a.Model.Version, "release", a.New.Release, "digest", a.New.Digest)
 		m.collect()
 	}
 	return err

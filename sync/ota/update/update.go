@@ -112,24 +112,28 @@ type Options struct {
 // are called once each, all other methods from any goroutine.
 type Machine struct {
 	o    Options
-	step func(name string) // a test's hook after each change on disk
+	step func(name string) // a test's hook after each change on disk, and before each act
 	wake chan struct{}     // something changed; capacity 1
 	// Of Run's goroutine.
 	delay   backoff.Backoff
 	corrupt int               // downloads in a row with wrong bytes
-	folders map[string]string // the fingerprint of a version's folder when it was looked at last
+	folders map[string]looked // by a version's folder
 	dirty   bool              // what serves is not what the record says
+
+	saying sync.Mutex // held while a report is made and handed over: they come in order
 
 	mu      sync.Mutex // guards all following fields
 	rec     store.Record
 	docs    map[string]*release.Rollout // by topic; nil when it was cleared
 	ignored string                      // why a document was not taken
+	unseen  bool                        // the record's Seen is newer than on disk
 	orders  store.Orders
-	read    time.Time // when the orders that were read had been written
+	blind   string // why the orders cannot be read; "" when they can
 	cancel  context.CancelCauseFunc
 	waiting string // why a step waits
 	prog    payload.Progress
 	said    time.Time // when progress was reported last
+	fell    bool      // GiveUp changed the record, which Run has yet to report
 }
 
 // maxDeaths ends of the agent without order while a model is on trial count
@@ -153,7 +157,7 @@ func Open(o Options) (*Machine, error) {
 	}
 	m := &Machine{
 		o: o, step: func(string) {}, wake: make(chan struct{}, 1),
-		docs: map[string]*release.Rollout{}, folders: map[string]string{},
+		docs: map[string]*release.Rollout{}, folders: map[string]looked{},
 	}
 	m.delay = backoff.Backoff{Min: orDefault(o.RetryMin, 5*time.Second), Max: orDefault(o.RetryMax, time.Hour)}
 	var err error
@@ -167,9 +171,9 @@ func Open(o Options) (*Machine, error) {
 		}
 	}
 	if m.orders, err = o.Store.Orders(); err != nil {
+		m.blind = err.Error()
 		o.Log.Error("orders are not obeyed", "error", err)
 	}
-	m.read = o.Store.OrdersChanged()
 	return m, m.o.Store.Save(m.rec)
 }
 
@@ -193,6 +197,9 @@ func (m *Machine) configure() {
 			if a := m.rec.Attempt; a != nil && a.Model.Name == c.Name {
 				m.rec.Attempt = nil
 			}
+			m.rec.Failed = slices.DeleteFunc(m.rec.Failed, func(f store.Failure) bool {
+				return strings.HasPrefix(f.Key, folderOf(c.Name)) // they were of the other folder
+			})
 		}
 		fresh := store.Model{Base: c.Base}
 		if all := store.Versions(c.Base); len(all) > 0 {
@@ -291,6 +298,18 @@ func (m *Machine) Canary(name string) (dir string, ok bool) {
 	return m.find(release.Model{Name: name, Version: v})
 }
 
+// version is what is known of a version in dir, for an attempt that fetches
+// nothing: where it came from must not be lost. The caller holds mu.
+func (m *Machine) version(v release.Model, dir string) store.Version {
+	known := m.rec.Models[v.Name]
+	for _, k := range []*store.Version{known.Current, known.Previous} {
+		if k != nil && k.Dir == dir {
+			return *k
+		}
+	}
+	return store.Version{Version: v.Version, Dir: dir}
+}
+
 // find is the folder of a version: in the store, or in the configured folder.
 func (m *Machine) find(v release.Model) (dir string, ok bool) {
 	if slices.Contains(m.o.Store.Versions(v.Name), v.Version) {
@@ -307,8 +326,12 @@ func (m *Machine) find(v release.Model) (dir string, ok bool) {
 func (m *Machine) GiveUp(name, reason string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	reason = oneLine(reason)
 	known := m.rec.Models[name]
+	c, ok := m.configured(name)
 	switch a := m.rec.Attempt; {
+	case !ok || c.Fixed:
+		return false
 	case a != nil && a.State == payload.Trial && a.Model.Name == name:
 		m.fall(reason)
 	case known.Current != nil:
@@ -320,6 +343,11 @@ func (m *Machine) GiveUp(name, reason string) bool {
 		m.o.Log.Error("a step back was not recorded", "error", err)
 	}
 	m.o.Log.Error("going back to the model before", "model", name, "reason", reason)
+	m.fell = true
+	if m.cancel != nil {
+		m.cancel(errFell)
+	}
+	m.stir()
 	return true
 }
 
@@ -350,12 +378,29 @@ func (m *Machine) back(name, reason string) {
 	known.Current, known.Previous = known.Previous, nil
 	if bad.Dir == inBase(known.Base, bad.Version) {
 		known.Looked = min(known.Looked, bad.Version-1)
+	}
+	m.rec.Models[name] = known
+	m.blame(name, bad, reason)
+}
+
+// blame holds it against a version that served and was gone back from, by
+// whatever way it could come again. The caller holds mu, and saves.
+func (m *Machine) blame(name string, bad store.Version, reason string) {
+	if bad.Release != "" {
+		m.rec.Fail(keyOf(release.Rollout{Release: bad.Release, Gen: bad.Gen}), reason)
+		if doc := m.wanted(); doc != nil && doc.Release == bad.Release {
+			m.rec.Fail(keyOf(*doc), reason)
+		}
+	}
+	if bad.Dir == inBase(m.rec.Models[name].Base, bad.Version) {
 		if print, err := fingerprint(bad.Dir); err == nil {
 			m.rec.Fail(folderKey(name, bad.Version, print), reason)
 		}
 	}
-	m.rec.Models[name] = known
 	a := m.rec.Attempt
+	if a != nil && !a.State.Ended() && a.Model.Name != name {
+		return // another model's attempt goes on
+	}
 	if a == nil || a.Model.Name != name || a.New.Dir != bad.Dir {
 		a = &store.Attempt{By: store.ByOrder, Key: "back:" + bad.Digest, Model: release.Model{Name: name, Version: bad.Version}, New: bad}
 		m.rec.Attempt = a
@@ -388,20 +433,35 @@ func (m *Machine) Progress(done, of int64) {
 // progressEvery bounds how often progress is said.
 const progressEvery = 2 * time.Second
 
-// report says where the device stands.
-func (m *Machine) report() { m.o.Report(m.Reported()) }
+// report says where the device stands. A report that was made before another
+// must not come after it: the last one is retained.
+func (m *Machine) report() {
+	m.saying.Lock()
+	defer m.saying.Unlock()
+	m.o.Report(m.Reported())
+}
 
 // Reported is where the device stands.
 func (m *Machine) Reported() payload.Reported {
+	serving := m.o.Serving() // without mu: it may ask the machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := payload.Reported{
-		Device: m.o.Topics.Device, Cohort: m.o.Cohort, Boot: m.o.Boot,
-		Time: time.Now().UTC().Truncate(time.Millisecond), State: payload.Idle, Serving: m.o.Serving(),
-	}
+	r := m.stands()
+	r.Device, r.Cohort, r.Boot = m.o.Topics.Device, m.o.Cohort, m.o.Boot
+	r.Time, r.Serving = time.Now().UTC().Truncate(time.Millisecond), serving
 	if r.Serving == nil {
 		r.Serving = map[string]payload.Model{}
 	}
+	if r.Reason == "" {
+		r.Reason = m.ignored
+	}
+	return r
+}
+
+// stands is the part of the report about the attempt or the document. The
+// caller holds mu.
+func (m *Machine) stands() payload.Reported {
+	r := payload.Reported{State: payload.Idle}
 	a, doc := m.rec.Attempt, m.wanted()
 	if doc != nil && (a == nil || a.State.Ended() && a.Key != keyOf(*doc)) {
 		r.Release, r.Gen = doc.Release, doc.Gen
@@ -412,7 +472,6 @@ func (m *Machine) Reported() payload.Reported {
 		return r
 	}
 	if a == nil {
-		r.Reason = m.ignored
 		return r
 	}
 	r.State, r.Reason, r.Since = a.State, a.Reason, a.Since
@@ -444,12 +503,34 @@ func (m *Machine) stir() {
 // save puts a change of the record on disk, then reports it. The change is made
 // with mu held.
 func (m *Machine) save(name string, change func()) error {
+	return m.saveIf(name, func() bool { return true }, change)
+}
+
+// errFell is why a step's result does not count: GiveUp was called meanwhile.
+var errFell = errors.New("what served was given up")
+
+// saveStep is save for a step's result: an attempt that is no longer what it
+// was when the step began is left as it is.
+func (m *Machine) saveStep(name string, a *store.Attempt, change func()) error {
+	return m.saveIf(name, func() bool {
+		now := m.rec.Attempt
+		return now != nil && now.Key == a.Key && now.State == a.State
+	}, change)
+}
+
+func (m *Machine) saveIf(name string, still func() bool, change func()) error {
 	m.mu.Lock()
+	if !still() {
+		m.mu.Unlock()
+		return errFell
+	}
 	before := clone(m.rec)
 	change()
 	err := m.o.Store.Save(m.rec)
 	if err != nil {
 		m.rec = before // what is not on disk is not so
+	} else {
+		m.unseen = false
 	}
 	m.mu.Unlock()
 	if err != nil {
@@ -481,6 +562,7 @@ func (m *Machine) attempt() store.Attempt {
 // apply makes serve what the record says.
 func (m *Machine) apply(ctx context.Context) error {
 	m.dirty = true
+	m.step("apply")
 	err := m.o.Device.Apply(ctx)
 	if err == nil {
 		m.dirty = false
@@ -489,7 +571,17 @@ func (m *Machine) apply(ctx context.Context) error {
 	return err
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// maxReason bounds a reason in bytes: the record keeps many of them, and has to
+// stay small enough to be read.
+const maxReason = 500
+
+func oneLine(text string) string {
+	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + " …"
+	}
+	return text
+}
 
 // errStop is why a step is broken off.
 type errStop struct {

@@ -7,9 +7,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/egret-edge/egret/sync/ota/store"
@@ -21,7 +24,7 @@ import (
 // when it was cleared. What is wrong, or older than what was seen, is ignored
 // and reported.
 func (m *Machine) Document(topic string, data []byte) {
-	err := m.document(topic, data)
+	changed, err := m.document(topic, data)
 	m.mu.Lock()
 	m.ignored = ""
 	if err != nil {
@@ -33,31 +36,41 @@ func (m *Machine) Document(topic string, data []byte) {
 		m.o.Log.Warn("a rollout document is ignored", "topic", topic, "error", err)
 	}
 	m.report()
-	m.stir()
+	if changed {
+		m.stir()
+	}
 }
 
-func (m *Machine) document(topic string, data []byte) error {
+// document tells whether anything is new: what is not must not cut a pause
+// between two tries short.
+func (m *Machine) document(topic string, data []byte) (changed bool, err error) {
 	if topic != m.o.Topics.Pin() && topic != payload.Desired(m.o.Topics.Fleet, m.o.Cohort) {
-		return fmt.Errorf("it is not for this device")
+		return false, fmt.Errorf("it is not for this device")
 	}
 	if len(data) == 0 {
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		changed = m.docs[topic] != nil
 		delete(m.docs, topic)
-		return nil
+		return changed, nil
 	}
 	doc, err := release.ParseRollout(data)
 	if err != nil {
-		return err
+		return false, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	seen := m.rec.Seen[topic]
 	if doc.Older(release.Rollout{Gen: seen.Gen, Rev: seen.Rev}) {
-		return fmt.Errorf("it is older (gen %d, rev %d) than what was seen (%d, %d)", doc.Gen, doc.Rev, seen.Gen, seen.Rev)
+		return false, fmt.Errorf("it is older (gen %d, rev %d) than what was seen (%d, %d)", doc.Gen, doc.Rev, seen.Gen, seen.Rev)
+	}
+	changed = m.docs[topic] == nil || *m.docs[topic] != doc
+	if now := (store.Stamp{Gen: doc.Gen, Rev: doc.Rev}); now != seen {
+		// At once, since Run may be busy for hours; on disk with its next change.
+		m.rec.Seen[topic], m.unseen = now, true
 	}
 	m.docs[topic] = &doc
-	return nil
+	return changed, nil
 }
 
 // wanted is the document that holds for this device: its own before its
@@ -122,7 +135,7 @@ func (m *Machine) unwanted() error {
 	if a == nil || a.State.Ended() {
 		return nil
 	}
-	if m.orders.Number > m.rec.Obeyed && m.orders.Last != nil && m.orders.Last.Model.Name == a.Model.Name {
+	if m.news() && m.orders.Last != nil && m.orders.Last.Model.Name == a.Model.Name {
 		return &errStop{"an order on the device came between", false}
 	}
 	if pin, ok := m.orders.Pins[a.Model.Name]; ok && pin != a.Model.Version {
@@ -162,27 +175,36 @@ func (m *Machine) poll() time.Duration {
 	return orDefault(m.o.Poll, 10*time.Second)
 }
 
-// look reads the orders when they are other ones.
+// look reads the orders. It does so each time: the file is small, and two orders
+// within one tick of the file system's clock cannot be told by its time.
 func (m *Machine) look() {
-	at := m.o.Store.OrdersChanged()
-	m.mu.Lock()
-	same := at.Equal(m.read)
-	m.mu.Unlock()
-	if same {
-		return
-	}
 	orders, err := m.o.Store.Orders()
+	blind := ""
+	if err != nil {
+		blind = err.Error()
+	}
 	m.mu.Lock()
-	m.read = at
-	if err == nil {
+	fresh := err == nil && orders.Number != m.orders.Number
+	worse := blind != "" && blind != m.blind
+	m.blind = blind
+	if fresh {
 		m.orders = orders
 		m.interrupt()
 	}
 	m.mu.Unlock()
-	if err != nil {
+	if worse {
 		m.o.Log.Error("orders are not obeyed", "error", err)
 	}
-	m.stir()
+	if fresh {
+		m.stir()
+	}
+}
+
+// news tells whether there is an order that was not carried out. Numbers that
+// went down are those of a new file: somebody removed the one before. The
+// caller holds mu.
+func (m *Machine) news() bool {
+	return m.orders.Number != 0 && m.orders.Number != m.rec.Obeyed
 }
 
 // begin starts the next attempt, or goes back; false when there is nothing to
@@ -203,19 +225,23 @@ func (m *Machine) begin(ctx context.Context) (bool, error) {
 // replayed one new.
 func (m *Machine) seen() error {
 	m.mu.Lock()
-	fresh := map[string]store.Stamp{}
-	for topic, doc := range m.docs {
-		if s := (store.Stamp{Gen: doc.Gen, Rev: doc.Rev}); s != m.rec.Seen[topic] {
-			fresh[topic] = s
-		}
-	}
+	unseen := m.unseen
 	m.mu.Unlock()
-	if len(fresh) == 0 {
+	if !unseen {
 		return nil
 	}
 	return m.save("seen", func() {
-		for topic, s := range fresh {
-			m.rec.Seen[topic] = s
+		doc := m.wanted()
+		if doc == nil {
+			return
+		}
+		target, _ := release.ParseTarget(doc.Target)
+		known := m.rec.Models[target.Name]
+		if c := known.Current; c != nil && c.Release == doc.Release && c.Version == target.Version {
+			v := *c // should it fail one day, it fails for this document
+			v.Gen = doc.Gen
+			known.Current = &v
+			m.rec.Models[target.Name] = known
 		}
 	})
 }
@@ -223,17 +249,19 @@ func (m *Machine) seen() error {
 // obey carries out the newest order, once.
 func (m *Machine) obey(ctx context.Context) (bool, error) {
 	m.mu.Lock()
-	orders, obeyed := m.orders, m.rec.Obeyed
+	orders, news := m.orders, m.news()
 	m.mu.Unlock()
-	if orders.Number <= obeyed {
+	if !news {
 		return false, nil
 	}
 	o := orders.Last
 	done := func() {
 		m.rec.Obeyed = orders.Number
+		// Whoever gives an order may have mended why a pinned version failed.
+		m.rec.Failed = slices.DeleteFunc(m.rec.Failed, func(f store.Failure) bool { return strings.HasPrefix(f.Key, pinnedKey) })
 		if doc := m.wanted(); o != nil && doc != nil {
 			// Whoever is at the device knows better, until there is news.
-			if target, _ := release.ParseTarget(doc.Target); target.Name == o.Model.Name {
+			if target, _ := release.ParseTarget(doc.Target); target.Name == o.Model.Name && (o.Factory || target != o.Model) {
 				m.rec.Fail(keyOf(*doc), fmt.Sprintf("an order on the device asked for another version of %s", target.Name))
 			}
 		}
@@ -245,9 +273,13 @@ func (m *Machine) obey(ctx context.Context) (bool, error) {
 		return true, m.apply(ctx)
 	}
 	dir, found := m.find(o.Model)
-	if _, known := m.configured(o.Model.Name); !known || !found && !o.Factory {
-		m.o.Log.Warn("an order cannot be carried out: there is no such model on this device", "model", o.Model.Name, "version", o.Model.Version)
-		return true, m.save("order", done)
+	if c, known := m.configured(o.Model.Name); !known || c.Fixed || !found && !o.Factory {
+		why := "there is no such model on this device"
+		if c.Fixed {
+			why = "the configuration fixes the model's versions"
+		}
+		m.o.Log.Warn("an order cannot be carried out: "+why, "model", o.Model.Name, "version", o.Model.Version)
+		return true, m.save("order", func() { m.rec.Obeyed = orders.Number })
 	}
 	if o.Factory || o.Back {
 		return true, m.restore(ctx, *o, dir, done)
@@ -255,7 +287,7 @@ func (m *Machine) obey(ctx context.Context) (bool, error) {
 	key := fmt.Sprintf("order %d", orders.Number)
 	return true, m.save("order", func() {
 		done()
-		m.rec.Attempt = &store.Attempt{By: store.ByOrder, Key: key, Model: o.Model, New: store.Version{Version: o.Model.Version, Dir: dir}}
+		m.rec.Attempt = &store.Attempt{By: store.ByOrder, Key: key, Model: o.Model, New: m.version(o.Model, dir)}
 		m.enter(payload.Verifying, "")
 	})
 }
@@ -269,7 +301,11 @@ func (m *Machine) restore(ctx context.Context, o store.Order, dir string, done f
 			m.o.Log.Warn("an order cannot be carried out", "model", o.Model.Name, "version", o.Model.Version, "error", err)
 			return m.save("order", done)
 		}
-		v = &store.Version{Version: o.Model.Version, Dir: dir, Digest: digest}
+		m.mu.Lock()
+		known := m.version(o.Model, dir)
+		m.mu.Unlock()
+		known.Digest = digest
+		v = &known
 	}
 	err := m.save("order", func() {
 		done()
@@ -277,12 +313,10 @@ func (m *Machine) restore(ctx context.Context, o store.Order, dir string, done f
 		if known.Current != nil && v != nil && known.Current.Dir == v.Dir {
 			return // it serves
 		}
-		if known.Current != nil && (m.rec.Attempt == nil || m.rec.Attempt.Model.Name != o.Model.Name || m.rec.Attempt.New.Dir != known.Current.Dir) {
-			m.rec.Attempt = &store.Attempt{By: store.ByOrder, Key: "back:" + known.Current.Digest, Model: release.Model{Name: o.Model.Name, Version: known.Current.Version}, New: *known.Current}
-		}
-		if a := m.rec.Attempt; a != nil && known.Current != nil {
-			m.rec.Fail(a.Key, "rolled back by an order on the device")
-			m.enter(payload.RolledBack, "by an order on the device")
+		// A version that was there at first, which has no digest, is the
+		// factory model: it is not gone back from.
+		if bad := known.Current; bad != nil && (v != nil || bad.Digest != "") {
+			m.blame(o.Model.Name, *bad, "rolled back by an order on the device")
 		}
 		known.Current, known.Previous = v, nil
 		m.rec.Models[o.Model.Name] = known
@@ -296,28 +330,32 @@ func (m *Machine) restore(ctx context.Context, o store.Order, dir string, done f
 // pin has a pinned version take its place.
 func (m *Machine) pin(context.Context) (bool, error) {
 	m.mu.Lock()
-	var wish release.Model
-	for name, v := range m.orders.Pins {
-		key := fmt.Sprintf("pinned %s/%d", name, v)
+	pins := m.orders.Pins // replaced as a whole, never changed
+	m.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(pins)) {
+		wish := release.Model{Name: name, Version: pins[name]}
+		key := fmt.Sprintf("%s%s/%d", pinnedKey, wish.Name, wish.Version)
+		m.mu.Lock()
 		_, failed := m.rec.HasFailed(key)
 		now := m.rec.Serving(name)
 		if now == nil {
 			now = m.base(name)
 		}
-		if _, known := m.configured(name); known && !failed && (now == nil || now.Version != v) {
-			wish = release.Model{Name: name, Version: v}
+		m.mu.Unlock()
+		c, known := m.configured(name)
+		dir, found := m.find(wish)
+		if !known || c.Fixed || failed || !found || now != nil && now.Version == wish.Version {
+			continue
 		}
+		return true, m.save("pin", func() {
+			m.rec.Attempt = &store.Attempt{By: store.ByOrder, Key: key, Model: wish, New: m.version(wish, dir)}
+			m.enter(payload.Verifying, "")
+		})
 	}
-	m.mu.Unlock()
-	dir, found := m.find(wish)
-	if !found {
-		return false, nil
-	}
-	return true, m.save("pin", func() {
-		m.rec.Attempt = &store.Attempt{By: store.ByOrder, Key: fmt.Sprintf("pinned %s/%d", wish.Name, wish.Version), Model: wish, New: store.Version{Version: wish.Version, Dir: dir}}
-		m.enter(payload.Verifying, "")
-	})
+	return false, nil
 }
+
+const pinnedKey = "pinned "
 
 // undo goes back from a release whose rollout was aborted.
 func (m *Machine) undo(ctx context.Context) (bool, error) {
@@ -329,6 +367,10 @@ func (m *Machine) undo(ctx context.Context) (bool, error) {
 		target, _ := release.ParseTarget(doc.Target)
 		name = target.Name
 		current = m.rec.Models[name].Current
+		c, known := m.configured(name)
+		if _, pinned := m.orders.Pins[name]; pinned || !known || c.Fixed {
+			current = nil // nothing replaces what serves
+		}
 	}
 	m.mu.Unlock()
 	if doc == nil || doc.State != release.Aborted || doc.OnAbort != release.Previous || current == nil || current.Release != doc.Release {
@@ -397,8 +439,7 @@ func (m *Machine) scan(context.Context) (bool, error) {
 		if err != nil {
 			continue
 		}
-		steady := m.folders[dir] == print
-		m.folders[dir] = print
+		steady := m.steady(dir, print)
 		key := folderKey(wish.Name, wish.Version, print)
 		m.mu.Lock()
 		_, failed := m.rec.HasFailed(key)
@@ -414,9 +455,27 @@ func (m *Machine) scan(context.Context) (bool, error) {
 	return false, nil
 }
 
-func folderKey(name string, version int, print string) string {
-	return fmt.Sprintf("folder %s/%d:%s", name, version, print)
+// looked is a version's folder as it was found first so.
+type looked struct {
+	print string
+	at    time.Time
 }
+
+// steady tells whether dir has been the same for as long as looks are apart: a
+// document or an order may have Run look twice within a moment.
+func (m *Machine) steady(dir, print string) bool {
+	if before, ok := m.folders[dir]; ok && before.print == print {
+		return time.Since(before.at) >= m.poll()
+	}
+	m.folders[dir] = looked{print, time.Now()}
+	return false
+}
+
+func folderKey(name string, version int, print string) string {
+	return fmt.Sprintf("%s%d:%s", folderOf(name), version, print)
+}
+
+func folderOf(name string) string { return "folder " + name + "/" }
 
 // fingerprint tells whether the files in dir are still the same, without
 // reading them.
@@ -437,7 +496,12 @@ func fingerprint(dir string) (string, error) {
 
 // collect removes the versions that nothing needs any more.
 func (m *Machine) collect() {
+	m.look() // an order may just have asked for one
 	m.mu.Lock()
+	if m.blind != "" { // what is pinned is not known
+		m.mu.Unlock()
+		return
+	}
 	needed := map[string]bool{}
 	for name, known := range m.rec.Models {
 		for _, v := range []*store.Version{known.Current, known.Previous} {
@@ -454,7 +518,7 @@ func (m *Machine) collect() {
 	if a := m.rec.Attempt; a != nil && !a.State.Ended() {
 		needed[a.New.Dir] = true
 	}
-	if o := m.orders.Last; o != nil && m.orders.Number > m.rec.Obeyed {
+	if o := m.orders.Last; o != nil && m.news() {
 		needed[m.o.Store.Dir(o.Model)] = true
 	}
 	m.mu.Unlock()
