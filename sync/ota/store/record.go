@@ -137,9 +137,19 @@ func (r *Record) Serving(name string) *Version {
 // Load reads the record. One that is not there is empty; one that is damaged is
 // set aside and empty too, and the error says so: what is written next is whole.
 func (s Store) Load() (Record, error) {
+	r, err := s.Peek()
+	if err == nil {
+		return r, nil
+	}
 	path := filepath.Join(s.Updates(), recordFile)
+	err = fmt.Errorf("%w: going on without it", err)
+	return r, errors.Join(err, os.Rename(path, path+".damaged"))
+}
+
+// Peek is Load for who is not the agent: it changes nothing.
+func (s Store) Peek() (Record, error) {
 	r := Record{}
-	data, err := readLimited(path, maxRecord)
+	data, err := readLimited(filepath.Join(s.Updates(), recordFile), maxRecord)
 	if err == nil {
 		err = json.Unmarshal(data, &r)
 	}
@@ -158,8 +168,7 @@ func (s Store) Load() (Record, error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
-	err = fmt.Errorf("read the record of updates: %w: going on without it", err)
-	return r, errors.Join(err, os.Rename(path, path+".damaged"))
+	return r, fmt.Errorf("read the record of updates: %w", err)
 }
 
 // check tells why a record cannot be gone on with: the state of an attempt says

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sync/ota"
 	"github.com/egret-edge/egret/sync/ota/store"
 	"github.com/egret-edge/egret/sync/payload"
@@ -177,7 +178,8 @@ func TestWindowLeft(t *testing.T) {
 		{"22:30-02:00", "02:00:00", 0},
 		{"22:30-00:00", "23:59:00", time.Minute},
 	} {
-		w, err := ParseWindow(tt.window)
+		parsed, err := configs.ParseWindow(tt.window)
+		w := Window(parsed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +191,7 @@ func TestWindowLeft(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"1", "01:00", "01:00-", "-", "25:00-26:00", "01:00-01:00", "01:00-05:30-07:00", "01:00 05:30"} {
-		if w, err := ParseWindow(bad); err == nil {
+		if w, err := configs.ParseWindow(bad); err == nil {
 			t.Errorf("%q became %s", bad, w)
 		}
 	}
