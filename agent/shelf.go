@@ -131,8 +131,10 @@ func (s *Shelf) Find(name string) (*Stock, error) {
 		if slices.Contains(st.Models, name) {
 			return st, nil
 		}
-		names = append(names, st.Name)
+		names = append(append(names, st.Name), st.Models...)
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	return nil, fmt.Errorf("no configured model is called %q: %s", name, spelling.Hint(name, names))
 }
 

@@ -151,9 +151,17 @@ func (s Store) Command(change func(*Orders) error) error {
 	if len(data) > maxOrders { // nobody could read them again
 		return fmt.Errorf("give an order: the orders have more than %d KiB: take pins and canaries away", maxOrders>>10)
 	}
-	if err := s.write(ordersFile, data); err != nil {
+	// It is the agent's before it has its name: the agent may look at any moment.
+	ready := ordersFile + ".given"
+	if err := s.write(ready, data); err != nil {
 		return err
 	}
-	handOver(filepath.Join(s.Updates(), ordersFile), s.state)
+	handOver(filepath.Join(s.Updates(), ready), s.state)
+	if err := os.Rename(filepath.Join(s.Updates(), ready), filepath.Join(s.Updates(), ordersFile)); err != nil {
+		return fmt.Errorf("give an order: %w", err)
+	}
+	if err := syncDir(s.Updates()); err != nil {
+		return fmt.Errorf("give an order: %w", err)
+	}
 	return nil
 }
