@@ -100,15 +100,15 @@ func servingPath(cfg configs.Config, m configs.Model) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	cfg.Models = []configs.Model{m} // what is wrong with another one is said there
 	s, err := OpenShelf(cfg)
 	if err != nil {
 		return "", err
 	}
-	st, err := s.Find(name)
-	if err != nil {
-		return "", err
+	if list := m.Versions.List(); list != nil {
+		return versions{store: s.store}.path(name, m.Path, list[len(list)-1])
 	}
-	v := s.serving(st)
+	v := s.serving(s.all[0])
 	if err := damaged(&v); err != nil {
 		return "", fmt.Errorf("%w: egret model rollback %s goes back to the version before, as the agent's next start does", err, name)
 	}

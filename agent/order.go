@@ -140,6 +140,8 @@ func (s *Shelf) Rollback(st *Stock, factory bool) (*Order, error) {
 	underWay := s.underWay(st) != nil
 	atBase := current.Dir == base.Dir
 	switch {
+	case base.Dir == st.base && atBase && !underWay && st.known.Previous == nil:
+		return nil, fmt.Errorf("nothing to go back to: %s has the factory model only: egret model promote takes another version", st.Name)
 	case atBase && !underWay && (factory || st.known.Previous == nil):
 		return nil, fmt.Errorf("nothing to go back to: version %d of %s is the factory model: egret model promote takes another version", current.Version, st.Name)
 	case underWay && !factory && st.known.Current != nil, underWay && atBase && st.known.Current != nil:
