@@ -137,7 +137,7 @@ func (s *Shelf) Rollback(st *Stock, factory bool) (*Order, error) {
 	back := func(v store.Version) {
 		order.Model.Version, order.Factory, order.Back, target = v.Version, false, true, v
 	}
-	underWay := s.underWay(st) != nil
+	underWay := s.underWay(st) != nil || s.toCome(st, current)
 	atBase := current.Dir == base.Dir
 	switch {
 	case base.Dir == st.base && atBase && !underWay && st.known.Previous == nil:
@@ -158,6 +158,17 @@ func (s *Shelf) Rollback(st *Stock, factory bool) (*Order, error) {
 		if pin, ok := o.Pins[st.Name]; ok && pin != target.Version {
 			delete(o.Pins, st.Name) // it would come again
 		}
+	})
+}
+
+// toCome tells whether an order that was not obeyed yet asks for a version that
+// has yet to prove itself.
+func (s *Shelf) toCome(st *Stock, current store.Version) bool {
+	if pin, ok := s.orders.Pins[st.Name]; ok && pin != current.Version && s.orders.Number != s.rec.Obeyed {
+		return true
+	}
+	return slices.ContainsFunc(s.orders.Waiting(s.rec.Obeyed), func(o store.Order) bool {
+		return o.Model.Name == st.Name && !o.Back && !o.Factory
 	})
 }
 

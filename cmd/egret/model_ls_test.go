@@ -157,7 +157,11 @@ func TestModelErrors(t *testing.T) {
 		{"pin kinds 5", 0, "the agent does not run: it will obey when it starts\n"}, // by the configured name
 		{"pin colours 3 --canary --wait 0", 0, "ordered\n"},
 		{"promote colours", 1, "egret: colours is pinned to version 5: egret model pin colours 3 pins it to the other one, or --off ends that\n"},
-		{"rollback colours", 0, "the agent does not run: it will obey when it starts\n"}, // and unpins
+		{"rollback colours", 0, "the agent does not run: it will obey when it starts\n"}, // the pin: 4 stays
+		{"rollback colours", 0, "the agent does not run: it will obey when it starts\n"},
+		{"promote colours 5", 0, "the agent does not run: it will obey when it starts\n"},
+		{"rm colours 5", 1, "egret: version 5 of colours is configured: a camera or version_policy names it\n"},
+		{"rollback colours", 0, "the agent does not run: it will obey when it starts\n"}, // 4 stays, again
 		{"pin colours --off", 1, "egret: no version of colours is pinned\n"},
 		{"rm colours", 2, "egret: accepts 2 arg(s), received 1\n"},
 	} {
@@ -166,7 +170,7 @@ func TestModelErrors(t *testing.T) {
 		}
 	}
 	o, err := s.Orders()
-	if err != nil || o.Last == nil || *o.Last != (store.Order{Number: 3, Model: release.Model{Name: "colours", Version: 3}, Back: true}) || o.Canaries["colours"] != 3 {
+	if err != nil || o.Last == nil || *o.Last != (store.Order{Number: 6, Model: release.Model{Name: "colours", Version: 4}, Back: true}) || len(o.Earlier) != 0 || o.Canaries["colours"] != 3 {
 		t.Errorf("%v, %+v", err, o.Last)
 	}
 	orders := filepath.Join(s.Updates(), "orders.json")

@@ -216,10 +216,15 @@ func TestModelCanary(t *testing.T) {
 	answer(map[string]int{"front": 1, "back": 1})
 	s.command(0, "version 2 of colours is the canary: .*", "pin", "colours", "2", "--canary")
 	answer(map[string]int{"front": 1, "back": 2})
+	s.mu.Lock()
+	s.reports = nil
+	s.mu.Unlock()
 	s.command(0, "version 2 of colours is on its way: [a-z]+", "promote", "colours")
 	s.reaches(2, payload.Committed)
 	answer(map[string]int{"front": 2, "back": 2})
 	s.ls("1 factory [previous]", "2 store [serving, stable]")
+	// Whoever promoted what had been gone back from has forgiven it.
+	s.until("that the release serves", func(r payload.Reported) bool { return r.Release == "colours-2" && r.State == payload.Committed })
 	d.stop()
 }
 

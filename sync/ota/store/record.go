@@ -120,9 +120,14 @@ func (r *Record) HasFailed(key string) (Failure, bool) {
 
 // Fail remembers a failure, in the place of the oldest when there are many.
 func (r *Record) Fail(key, reason string) {
-	r.Failed = slices.DeleteFunc(r.Failed, func(f Failure) bool { return f.Key == key })
+	r.Forgive(key)
 	r.Failed = append(r.Failed, Failure{key, reason})
 	r.Failed = r.Failed[max(0, len(r.Failed)-maxFailures):]
+}
+
+// Forgive takes a failure back.
+func (r *Record) Forgive(key string) {
+	r.Failed = slices.DeleteFunc(r.Failed, func(f Failure) bool { return f.Key == key })
 }
 
 // Serving is the version that answers for a model now: the one on trial, or

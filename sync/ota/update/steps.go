@@ -458,6 +458,7 @@ func (m *Machine) trial(ctx context.Context, a *store.Attempt) error {
 		}
 		m.rec.Models[a.Model.Name] = known
 		*m.rec.Attempt = *a
+		m.rec.Forgive(keyOf(release.Rollout{Release: v.Release, Gen: v.Gen})) // it was gone back from before
 		m.enter(payload.Committed, "")
 	})
 	if err == nil {

@@ -318,6 +318,9 @@ func (m *Machine) version(v release.Model, dir string) store.Version {
 			return *k
 		}
 	}
+	if a := m.rec.Attempt; a != nil && a.State == payload.RolledBack && a.New.Dir == dir {
+		return a.New
+	}
 	return store.Version{Version: v.Version, Dir: dir}
 }
 
