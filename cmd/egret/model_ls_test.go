@@ -175,7 +175,7 @@ func TestModelErrors(t *testing.T) {
 	}
 	orders := filepath.Join(s.Updates(), "orders.json")
 	write(t, orders, "{")
-	damaged := "egret: read the orders: " + orders + " is damaged (unexpected end of JSON input): remove it, and give the orders in it again\n"
+	damaged := "egret: read the orders in " + orders + ": unexpected end of JSON input: remove that file, and give the orders in it again\n"
 	for _, args := range []string{"ls", "pin colours 3", "rm colours 3"} {
 		if got, code := model(args); code != 1 || got != damaged {
 			t.Errorf("egret model %s: exit %d, %q; want %q", args, code, got, damaged)

@@ -52,17 +52,17 @@ func (s Store) Orders() (Orders, error) {
 	path := filepath.Join(s.Updates(), ordersFile)
 	data, err := readLimited(path, maxOrders)
 	if err == nil {
-		if err = json.Unmarshal(data, &o); err != nil {
-			err = fmt.Errorf("%s is damaged (%w): remove it, and give the orders in it again", path, err)
-		}
+		err = json.Unmarshal(data, &o)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return o, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return Orders{}, nil
+	case errors.Is(err, fs.ErrPermission):
 		return Orders{}, fmt.Errorf("read the orders: %w", err)
 	}
-	return o, nil
+	return Orders{}, fmt.Errorf("read the orders in %s: %w: remove that file, and give the orders in it again", path, err)
 }
 
 // OrdersChanged is when the orders were written last; the zero time when there

@@ -154,7 +154,8 @@ func (s Store) Load() (Record, error) {
 // Peek is Load for who is not the agent: it changes nothing.
 func (s Store) Peek() (Record, error) {
 	r := Record{}
-	data, err := readLimited(filepath.Join(s.Updates(), recordFile), maxRecord)
+	path := filepath.Join(s.Updates(), recordFile)
+	data, err := readLimited(path, maxRecord)
 	if err == nil {
 		err = json.Unmarshal(data, &r)
 	}
@@ -173,7 +174,7 @@ func (s Store) Peek() (Record, error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
-	return r, fmt.Errorf("read the record of updates: %w", err)
+	return r, fmt.Errorf("read the record of updates in %s: %w", path, err)
 }
 
 // check tells why a record cannot be gone on with: the state of an attempt says
@@ -229,7 +230,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%s: more than %d KiB", path, limit>>10)
+		err = fmt.Errorf("more than %d KiB", limit>>10)
 	}
 	return data, err
 }

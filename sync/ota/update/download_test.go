@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,9 +200,9 @@ func TestWindowLeft(t *testing.T) {
 
 // TestWindow: downloads wait for it, and are broken off when it closes.
 func TestWindow(t *testing.T) {
-	clockSet := false
+	var clockSet atomic.Bool
 	r := newRig(t)
-	r.o.ClockSet = func() bool { return clockSet }
+	r.o.ClockSet = clockSet.Load
 	inBubble(t, r, func() {
 		now := time.Now()
 		midnight := time.Duration(now.Hour())*time.Hour + time.Duration(now.Minute())*time.Minute
@@ -209,7 +210,7 @@ func TestWindow(t *testing.T) {
 		r.rollout(doc(2, 1, 1))
 		r.want(payload.Downloading, 1, "clock to be set")
 		wait(3 * time.Hour)
-		clockSet = true
+		clockSet.Store(true)
 		r.repo.download = hang
 		wait(2 * time.Minute)
 		r.want(payload.Downloading, 1, "")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -41,7 +40,17 @@ type device struct {
 	proved map[string]int
 }
 
+// fence is passed by the test after it changed what a device or a repository
+// does, and by them before they do it: faked time alone orders nothing.
+var fence sync.Mutex
+
+func pass() {
+	fence.Lock()
+	defer fence.Unlock()
+}
+
 func (d *device) say(call string) {
+	pass()
 	if d.at != nil {
 		d.at(call)
 	}
@@ -116,6 +125,7 @@ type repository struct {
 }
 
 func (r *repository) Refresh(ctx context.Context) error {
+	pass()
 	if r.refresh != nil {
 		return r.refresh(ctx)
 	}
@@ -131,6 +141,7 @@ func (r *repository) Find(name string) (ota.Release, error) {
 }
 
 func (r *repository) Download(ctx context.Context, rel ota.Release, dir string) (string, error) {
+	pass()
 	r.fetched++
 	if r.download != nil {
 		if err := r.download(ctx); err != nil {
@@ -190,9 +201,11 @@ type rig struct {
 
 var topics = payload.Topics{Fleet: "f", Device: "cam-7"}
 
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB) *rig { t.Helper(); return newRigIn(t, t.TempDir()) }
+
+// newRigIn is a rig whose files may be there already.
+func newRigIn(t testing.TB, tmp string) *rig {
 	t.Helper()
-	tmp := t.TempDir()
 	r := &rig{t: t, dev: &device{proved: map[string]int{}}, repo: &repository{releases: map[string]ota.Release{}, zips: map[string][]byte{}}, stop: func() {}}
 	for _, name := range []string{"cats", "dogs"} {
 		base := filepath.Join(tmp, "base", name)
@@ -218,6 +231,7 @@ func bubble(t *testing.T, test func(t *testing.T, r *rig)) {
 		r.start()
 		synctest.Wait() // else its first look sees what the test does
 		defer func() { r.stop() }()
+		synctest.Wait() // else its first look sees what the test does
 		test(t, r)
 	})
 }
@@ -230,6 +244,7 @@ func inBubble(t *testing.T, r *rig, test func()) {
 		r.start()
 		synctest.Wait()
 		defer func() { r.stop() }()
+		synctest.Wait()
 		test()
 	})
 }
@@ -290,11 +305,7 @@ func cohort() string { return payload.Desired(topics.Fleet, "all") }
 
 func (r *rig) send(topic string, d release.Rollout) {
 	r.t.Helper()
-	data, err := json.Marshal(d)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.m.Document(topic, data)
+	r.m.Document(topic, written(d))
 	synctest.Wait()
 }
 
@@ -311,6 +322,7 @@ func (r *rig) order(change func(*store.Orders)) {
 }
 
 func wait(d time.Duration) {
+	pass()
 	time.Sleep(d)
 	synctest.Wait()
 }

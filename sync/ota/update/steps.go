@@ -151,10 +151,13 @@ func (m *Machine) take(ctx context.Context, a *store.Attempt) error {
 	case payload.Downloading:
 		return m.download(ctx, a)
 	case payload.Verifying:
+		m.Hold("")
 		return m.verify(ctx, a)
 	case payload.Probing:
+		m.Hold("")
 		return m.probe(ctx, a)
 	case payload.Shadow:
+		m.Hold("")
 		return m.shadow(ctx, a)
 	case payload.Trial:
 		return m.trial(ctx, a)

@@ -580,6 +580,9 @@ func (m *Machine) apply(ctx context.Context) error {
 	err := m.o.Device.Apply(ctx)
 	if err == nil {
 		m.dirty = false
+		m.mu.Lock()
+		m.waiting = ""
+		m.mu.Unlock()
 		m.report()
 	}
 	return err
