@@ -88,7 +88,10 @@ const (
 func OpenShelf(cfg configs.Config) (*Shelf, error) {
 	s := &Shelf{cfg: cfg, store: store.New(cfg.StateDir)}
 	var err error
-	if s.rec, err = s.store.Peek(); err == nil {
+	if s.rec, err = s.store.Peek(); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w: start the agent anew, it sets a damaged record aside", err)
+	}
+	if err == nil {
 		s.orders, err = s.store.Orders()
 	}
 	if err != nil {

@@ -191,6 +191,20 @@ func TestModelErrors(t *testing.T) {
 	}
 }
 
+// TestModelDamagedRecord: looking at it does not set it aside, that is the
+// agent's.
+func TestModelDamagedRecord(t *testing.T) {
+	s := shelf(t)
+	record := filepath.Join(s.Updates(), "record.json")
+	write(t, record, "{")
+	want := "egret: read the record of updates in " + record + ": unexpected end of JSON input: start the agent anew, it sets a damaged record aside\n"
+	for range 2 {
+		if got, code := model("ls"); code != 1 || got != want {
+			t.Errorf("exit %d, %q; want %q", code, got, want)
+		}
+	}
+}
+
 // TestModelUnreadable: who may not read the state folder is told to be somebody
 // else.
 func TestModelUnreadable(t *testing.T) {
