@@ -59,6 +59,10 @@ func Doctor(ctx context.Context, cfg configs.Config, log *slog.Logger, report fu
 // process of its own with the golden samples, and then loads it here with the
 // configured labels.
 func checkModel(ctx context.Context, m configs.Model, cfg configs.Config, log *slog.Logger) (string, error) {
+	var err error
+	if m.Path, err = servingPath(cfg, m); err != nil {
+		return "", err
+	}
 	b, err := OpenModel(m)
 	if err != nil {
 		return "", err
@@ -87,6 +91,28 @@ func checkModel(ctx context.Context, m configs.Model, cfg configs.Config, log *s
 		detail += fmt.Sprintf("; passed over: %s (%s)", specName(p.Spec), p.Reason)
 	}
 	return detail, nil
+}
+
+// servingPath is the folder of what serves for a model by the agent's record,
+// which need not be the highest version.
+func servingPath(cfg configs.Config, m configs.Model) (string, error) {
+	name, err := tflite.BundleName(m.Path)
+	if err != nil {
+		return "", err
+	}
+	cfg.Models = []configs.Model{m} // what is wrong with another one is said there
+	s, err := OpenShelf(cfg)
+	if err != nil {
+		return "", err
+	}
+	if list := m.Versions.List(); list != nil {
+		return versions{store: s.store}.path(name, m.Path, list[len(list)-1])
+	}
+	v := s.serving(s.all[0])
+	if err := damaged(&v); err != nil {
+		return "", fmt.Errorf("%w: egret model rollback %s goes back to the version before, as the agent's next start does", err, name)
+	}
+	return v.Dir, nil
 }
 
 // cameraPatience is how long the doctor waits for a camera's first frame; USB

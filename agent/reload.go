@@ -32,7 +32,7 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	if field := needsRestart(a.cfg, cfg); field != "" {
 		return fmt.Errorf("%s: %s changed, which takes a restart: run systemctl restart egret", a.opts.ConfigPath, field)
 	}
-	newUpdates := a.cfg.Updates != cfg.Updates || !slices.Equal(a.cfg.Models, cfg.Models)
+	newUpdates := a.cfg.Updates != cfg.Updates || !slices.Equal(a.cfg.Models, cfg.Models) || !slices.Equal(labels(a.cfg), labels(cfg))
 	// Home Assistant is told anew when a connection begins.
 	newClient := a.cfg.Updates.Cohort != cfg.Updates.Cohort || a.cfg.MQTT != cfg.MQTT || !reflect.DeepEqual(a.homeAssistant(a.cfg), a.homeAssistant(cfg))
 	old := a.cfg
@@ -110,6 +110,15 @@ func (a *Agent) restartUpdates(changed bool) {
 	if changed {
 		a.updates.run(a)
 	}
+}
+
+// labels lists the models as the cameras name them: those of versions are kept
+// on the device.
+func labels(cfg configs.Config) (all []string) {
+	for _, c := range cfg.Cameras {
+		all = append(all, c.Model)
+	}
+	return all
 }
 
 // needsRestart names the first setting that cannot change while the daemon

@@ -59,7 +59,7 @@ func (a *Agent) openUpdates(cfg configs.Config) (*updates, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := update.Configured{Name: name, Base: m.Path, Fixed: m.Versions.List() != nil, KeepAll: m.Versions == configs.AllVersions}
+		c := update.Configured{Name: name, Base: m.Path, Fixed: m.Versions.List() != nil, KeepAll: m.Versions == configs.AllVersions, Keep: named(cfg, name)}
 		if i := slices.IndexFunc(o.Models, func(x update.Configured) bool { return x.Name == name }); i < 0 {
 			o.Models = append(o.Models, c)
 		} else if o.Models[i].Base != c.Base {

@@ -15,11 +15,12 @@ import (
 func newModel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "model",
-		Short: "Look at models, pack and unpack them",
+		Short: "Look at models, move them, and choose what serves on this device",
 		Args:  knownCommand,
 		RunE:  showHelp,
 	}
-	cmd.AddCommand(newModelInfo(), newModelPack(), newModelUnpack(), newModelPull())
+	cmd.AddCommand(newModelInfo(), newModelPack(), newModelUnpack(), newModelPull(),
+		newModelLs(), newModelPin(), newModelPromote(), newModelRollback(), newModelRm())
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/egret-edge/egret/sync/release"
 )
@@ -19,6 +20,9 @@ type Orders struct {
 	// Last is what the latest order asks for; nil when it only changed Pins or
 	// Canaries.
 	Last *Order `json:"last,omitempty"`
+	// Earlier are those before Last, oldest first and one for each model, that
+	// the agent may not have seen yet.
+	Earlier []Order `json:"earlier,omitempty"`
 	// Pins are versions by model: they serve, and nothing replaces them.
 	Pins map[string]int `json:"pins,omitempty"`
 	// Canaries are the versions with the label canary, by model.
@@ -27,7 +31,9 @@ type Orders struct {
 
 // Order asks for a version once; later releases may replace it.
 type Order struct {
-	Model release.Model `json:"model"`
+	// Number is the one of Orders when it was given.
+	Number uint64        `json:"number"`
+	Model  release.Model `json:"model"`
 	// Factory asks for the factory model instead of a version.
 	Factory bool `json:"factory,omitempty"`
 	// Back: it served before, so it need not prove itself again.
@@ -47,13 +53,53 @@ func (s Store) Orders() (Orders, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &o)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	switch {
+	case err == nil:
+		return o, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return Orders{}, nil
+	case errors.Is(err, fs.ErrPermission):
+		return Orders{}, fmt.Errorf("read the orders: %w", err)
 	}
-	if err != nil {
-		return Orders{}, fmt.Errorf("read the orders in %s: %w", path, err)
+	return Orders{}, fmt.Errorf("read the orders in %s: %w: remove that file, and give the orders in it again", path, err)
+}
+
+// maxEarlier bounds the orders that wait: more models than one device has.
+const maxEarlier = 32
+
+// keep sees to it that a new order replaces none of another model, which may
+// not have been obeyed yet.
+func (o *Orders) keep(last *Order) {
+	if last != nil {
+		o.Earlier = append(o.Earlier, *last)
 	}
-	return o, nil
+	if o.Last != nil {
+		o.Last.Number = o.Number
+	}
+	newer := map[string]bool{}
+	var kept []Order
+	for _, e := range slices.Backward(o.Earlier) {
+		if !newer[e.Model.Name] && (o.Last == nil || o.Last.Model.Name != e.Model.Name) && len(kept) < maxEarlier {
+			kept = append(kept, e)
+		}
+		newer[e.Model.Name] = true
+	}
+	slices.Reverse(kept)
+	o.Earlier = kept
+}
+
+// Waiting lists the orders that were not carried out when the last one that was
+// has the number obeyed, oldest first. Numbers that went down are those of a new
+// file: somebody removed the one before.
+func (o Orders) Waiting(obeyed uint64) []Order {
+	if obeyed > o.Number {
+		obeyed = 0
+	}
+	all := slices.Clone(o.Earlier)
+	if o.Last != nil {
+		all = append(all, *o.Last)
+	}
+	return slices.DeleteFunc(all, func(x Order) bool { return x.Number <= obeyed })
 }
 
 // Command changes the orders. Two commands at once are carried out one after
@@ -72,7 +118,7 @@ func (s Store) Command(change func(*Orders) error) error {
 	handOver(locked, s.state)
 	o, err := s.Orders()
 	if err != nil {
-		return fmt.Errorf("%w: remove that file, the orders in it are lost", err)
+		return err
 	}
 	if o.Pins == nil {
 		o.Pins = map[string]int{}
@@ -81,10 +127,12 @@ func (s Store) Command(change func(*Orders) error) error {
 		o.Canaries = map[string]int{}
 	}
 	o.Number++
+	last := o.Last
 	o.Last = nil
 	if err := change(&o); err != nil {
 		return err
 	}
+	o.keep(last)
 	data, err := json.MarshalIndent(o, "", " ")
 	if err != nil {
 		return fmt.Errorf("give an order: %w", err)
@@ -92,9 +140,17 @@ func (s Store) Command(change func(*Orders) error) error {
 	if len(data) > maxOrders { // nobody could read them again
 		return fmt.Errorf("give an order: the orders have more than %d KiB: take pins and canaries away", maxOrders>>10)
 	}
-	if err := s.write(ordersFile, data); err != nil {
+	// It is the agent's before it has its name: the agent may look at any moment.
+	ready := ordersFile + ".given"
+	if err := s.write(ready, data); err != nil {
 		return err
 	}
-	handOver(filepath.Join(s.Updates(), ordersFile), s.state)
+	handOver(filepath.Join(s.Updates(), ready), s.state)
+	if err := os.Rename(filepath.Join(s.Updates(), ready), filepath.Join(s.Updates(), ordersFile)); err != nil {
+		return fmt.Errorf("give an order: %w", err)
+	}
+	if err := syncDir(s.Updates()); err != nil {
+		return fmt.Errorf("give an order: %w", err)
+	}
 	return nil
 }

@@ -120,9 +120,14 @@ func (r *Record) HasFailed(key string) (Failure, bool) {
 
 // Fail remembers a failure, in the place of the oldest when there are many.
 func (r *Record) Fail(key, reason string) {
-	r.Failed = slices.DeleteFunc(r.Failed, func(f Failure) bool { return f.Key == key })
+	r.Forgive(key)
 	r.Failed = append(r.Failed, Failure{key, reason})
 	r.Failed = r.Failed[max(0, len(r.Failed)-maxFailures):]
+}
+
+// Forgive takes a failure back.
+func (r *Record) Forgive(key string) {
+	r.Failed = slices.DeleteFunc(r.Failed, func(f Failure) bool { return f.Key == key })
 }
 
 // Serving is the version that answers for a model now: the one on trial, or
@@ -137,8 +142,19 @@ func (r *Record) Serving(name string) *Version {
 // Load reads the record. One that is not there is empty; one that is damaged is
 // set aside and empty too, and the error says so: what is written next is whole.
 func (s Store) Load() (Record, error) {
+	r, err := s.Peek()
+	if err == nil {
+		return r, nil
+	}
 	path := filepath.Join(s.Updates(), recordFile)
+	err = fmt.Errorf("%w: going on without it", err)
+	return r, errors.Join(err, os.Rename(path, path+".damaged"))
+}
+
+// Peek is Load for who is not the agent: it changes nothing.
+func (s Store) Peek() (Record, error) {
 	r := Record{}
+	path := filepath.Join(s.Updates(), recordFile)
 	data, err := readLimited(path, maxRecord)
 	if err == nil {
 		err = json.Unmarshal(data, &r)
@@ -158,8 +174,7 @@ func (s Store) Load() (Record, error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
-	err = fmt.Errorf("read the record of updates in %s: %w: going on without it", path, err)
-	return r, errors.Join(err, os.Rename(path, path+".damaged"))
+	return r, fmt.Errorf("read the record of updates in %s: %w", path, err)
 }
 
 // check tells why a record cannot be gone on with: the state of an attempt says

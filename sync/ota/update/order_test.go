@@ -20,7 +20,8 @@ func cats(version int) release.Model { return release.Model{Name: "cats", Versio
 var orders = map[string]struct {
 	order   func(o *store.Orders)
 	serving int // afterwards
-	// same: the order has nothing against an attempt with version 3.
+	// same: the order has nothing against an attempt with version 3, which goes
+	// on after it.
 	same bool
 }{
 	"promote":         {func(o *store.Orders) { o.Last = &store.Order{Model: cats(4)} }, 4, false},
@@ -70,7 +71,7 @@ func TestOrders(t *testing.T) {
 					unhang(r)
 				}
 				r.order(tt.order)
-				if got := r.record().Attempt; tt.same && got.State != state {
+				if got := r.record().Attempt; tt.same && got.State != state && got.State != payload.Committed {
 					t.Errorf("the attempt is now %s, %s", got.State, got.Reason)
 				}
 				serving := tt.serving
@@ -232,5 +233,89 @@ func TestCollect(t *testing.T) {
 			t.Errorf("in %s it is there: %v", state, got)
 		}
 		r.serves("cats", r.m.Serving("cats").Version)
+	})
+}
+
+// TestOrdersTogether: orders that were given while nobody looked are all
+// carried out, and the latest holds for each model.
+func TestOrdersTogether(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.rollout(doc(2, 1, 1))
+		byHand(r)
+		put(t, r.o.Store.Dir(release.Model{Name: "dogs", Version: 5}), "dogs 5")
+		for _, change := range []func(*store.Orders){
+			func(o *store.Orders) { o.Last = &store.Order{Model: cats(77)} },
+			func(o *store.Orders) { o.Last = &store.Order{Model: release.Model{Name: "dogs", Version: 5}} },
+			func(o *store.Orders) { o.Last = &store.Order{Model: cats(4)} },
+		} {
+			if err := r.o.Store.Command(func(o *store.Orders) error { change(o); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.order(func(o *store.Orders) { o.Canaries["cats"] = 2 })
+		wait(time.Minute)
+		r.serves("cats", 4)
+		r.serves("dogs", 5)
+		if rec := r.record(); rec.Obeyed != 4 {
+			t.Errorf("obeyed up to %d", rec.Obeyed)
+		}
+	})
+}
+
+// TestUrgentOrders: a way back and a label do not wait for another model that
+// waits for days, and leave it on its way.
+func TestUrgentOrders(t *testing.T) {
+	in(t, func(t *testing.T, r *rig, state payload.ReleaseState) {
+		if state == payload.Trial { // of version 2: there is nothing to wait for
+			return
+		}
+		put(t, r.o.Store.Dir(release.Model{Name: "dogs", Version: 5}), "dogs 5")
+		r.order(func(o *store.Orders) {
+			o.Last = &store.Order{Model: release.Model{Name: "dogs", Version: 5}, Back: true}
+		})
+		r.order(func(o *store.Orders) { o.Canaries["dogs"] = 1 })
+		r.serves("dogs", 5)
+		if rec := r.record(); rec.Obeyed != 2 || rec.Attempt == nil || rec.Attempt.Model.Name != "cats" || rec.Attempt.State != state {
+			t.Errorf("obeyed up to %d, the attempt is %+v", rec.Obeyed, rec.Attempt)
+		}
+	})
+}
+
+// TestOrderBeforeDocument: what an order went back from does not come again by
+// the document that is there after a start.
+func TestOrderBeforeDocument(t *testing.T) {
+	for name, o := range map[string]store.Order{
+		"promote": {Model: cats(4)}, "rollback": {Model: cats(1), Back: true}, "factory": {Model: cats(0), Factory: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.rollout(doc(2, 1, 1))
+				byHand(r)
+				r.stop()
+				if err := r.o.Store.Command(func(all *store.Orders) error { all.Last = &o; return nil }); err != nil {
+					t.Fatal(err)
+				}
+				r.start()
+				wait(time.Minute)
+				r.rollout(doc(2, 1, 1))
+				wait(time.Minute)
+				r.serves("cats", map[string]int{"promote": 4, "rollback": 1, "factory": 1}[name])
+			})
+		})
+	}
+}
+
+// TestKeep: what the configuration names stays on the device.
+func TestKeep(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.stop()
+		r.o.Models[0].Keep = []int{4}
+		byHand(r)
+		put(t, r.o.Store.Dir(cats(6)), "cats 6")
+		r.start()
+		wait(time.Minute)
+		if got := r.o.Store.Versions("cats"); len(got) != 1 || got[0] != 4 {
+			t.Errorf("versions %v are left, want 4", got)
+		}
 	})
 }

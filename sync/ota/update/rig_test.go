@@ -229,6 +229,7 @@ func bubble(t *testing.T, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start()
+		synctest.Wait() // else its first look sees what the test does
 		defer func() { r.stop() }()
 		synctest.Wait() // else its first look sees what the test does
 		test(t, r)
@@ -241,6 +242,7 @@ func inBubble(t *testing.T, r *rig, test func()) {
 	synctest.Test(t, func(t *testing.T) {
 		r.t = t
 		r.start()
+		synctest.Wait()
 		defer func() { r.stop() }()
 		synctest.Wait()
 		test()

@@ -29,7 +29,9 @@ func (m *Machine) Run(ctx context.Context) error {
 		var began bool
 		var err error
 		m.sayFallen()
-		if m.dirty {
+		if m.first() {
+			began, err = m.obey(ctx)
+		} else if m.dirty && m.attempt().State != payload.Trial {
 			began, err = true, m.apply(ctx)
 		} else if a := m.attempt(); !a.State.Ended() {
 			began, err = true, m.advance(ctx, a)
@@ -49,6 +51,14 @@ func (m *Machine) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// first tells whether there is an order that goes before the attempt under way.
+func (m *Machine) first() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var stop *errStop
+	return errors.As(m.unwanted(), &stop) && stop.pause
 }
 
 // sayFallen reports what GiveUp changed: it must not do so itself, its caller
@@ -122,6 +132,8 @@ func (m *Machine) advance(agent context.Context, a store.Attempt) error {
 	switch {
 	case err != nil && m.fallen(began):
 		return m.apply(agent)
+	case broken && err != nil && stop.pause:
+		return nil
 	case broken && err != nil:
 		return m.end(context.WithoutCancel(ctx), stop.reason, stop.forget)
 	case agent.Err() != nil && err != nil: // it is ending
@@ -472,6 +484,7 @@ func (m *Machine) trial(ctx context.Context, a *store.Attempt) error {
 		}
 		m.rec.Models[a.Model.Name] = known
 		*m.rec.Attempt = *a
+		m.rec.Forgive(keyOf(release.Rollout{Release: v.Release, Gen: v.Gen})) // it was gone back from before
 		m.enter(payload.Committed, "")
 	})
 	if err == nil {

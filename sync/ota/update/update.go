@@ -79,6 +79,8 @@ type Configured struct {
 	Fixed bool
 	// KeepAll keeps versions in the store that nothing needs.
 	KeepAll bool
+	// Keep are versions that the configuration names.
+	Keep []int
 }
 
 // Options configure a Machine. Store, Device, Topics and Models are required.
@@ -201,13 +203,7 @@ func (m *Machine) configure() {
 				return strings.HasPrefix(f.Key, folderOf(c.Name)) // they were of the other folder
 			})
 		}
-		fresh := store.Model{Base: c.Base}
-		if all := store.Versions(c.Base); len(all) > 0 {
-			// What is there at first was installed on purpose.
-			fresh.Looked = all[len(all)-1]
-			fresh.Current = &store.Version{Version: fresh.Looked, Dir: inBase(c.Base, fresh.Looked)}
-		}
-		m.rec.Models[c.Name] = fresh
+		m.rec.Models[c.Name] = Fresh(c.Base)
 	}
 	if a := m.rec.Attempt; a != nil && !a.State.Ended() {
 		if c, ok := m.configured(a.Model.Name); !ok || c.Fixed {
@@ -272,19 +268,34 @@ func (m *Machine) OnTrial() (*store.Version, string) {
 	return nil, ""
 }
 
-// base is the version of a configured folder that serves when none is recorded:
-// the highest one, but for those that were just put there and those that failed.
-func (m *Machine) base(name string) *store.Version {
-	known := m.rec.Models[name]
+// base is what the configured path says by itself. The caller holds mu.
+func (m *Machine) base(name string) *store.Version { return Factory(&m.rec, name) }
+
+// Factory is the version of a configured folder that serves when none is
+// recorded: the highest one, but for those that were just put there and those
+// that failed. It is nil when the configured path is a version itself.
+func Factory(rec *store.Record, name string) *store.Version {
+	known := rec.Models[name]
 	all := slices.DeleteFunc(store.Versions(known.Base), func(v int) bool {
-		prefix := folderKey(name, v, "")
-		return v > known.Looked || slices.ContainsFunc(m.rec.Failed, func(f store.Failure) bool { return strings.HasPrefix(f.Key, prefix) })
+		prefix := FolderKey(name, v)
+		return v > known.Looked || slices.ContainsFunc(rec.Failed, func(f store.Failure) bool { return strings.HasPrefix(f.Key, prefix) })
 	})
 	if len(all) == 0 {
 		return nil
 	}
 	v := all[len(all)-1]
 	return &store.Version{Version: v, Dir: inBase(known.Base, v)}
+}
+
+// Fresh is what is known of a model of which nothing is recorded: what is in
+// its folder at first was installed on purpose.
+func Fresh(base string) store.Model {
+	fresh := store.Model{Base: base}
+	if all := store.Versions(base); len(all) > 0 {
+		fresh.Looked = all[len(all)-1]
+		fresh.Current = &store.Version{Version: fresh.Looked, Dir: inBase(base, fresh.Looked)}
+	}
+	return fresh
 }
 
 // Canary is the version with the label canary; false without.
@@ -306,6 +317,9 @@ func (m *Machine) version(v release.Model, dir string) store.Version {
 		if k != nil && k.Dir == dir {
 			return *k
 		}
+	}
+	if a := m.rec.Attempt; a != nil && a.State == payload.RolledBack && a.New.Dir == dir {
+		return a.New
 	}
 	return store.Version{Version: v.Version, Dir: dir}
 }
@@ -600,6 +614,8 @@ type errStop struct {
 	reason string
 	// forget: the attempt is not to be held against the release.
 	forget bool
+	// pause: the attempt goes on afterwards.
+	pause bool
 }
 
 func (e *errStop) Error() string { return e.reason }

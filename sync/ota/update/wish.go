@@ -145,11 +145,14 @@ func (m *Machine) unwanted() error {
 	if a == nil || a.State.Ended() {
 		return nil
 	}
-	if m.news() && m.orders.Last != nil && m.orders.Last.Model.Name == a.Model.Name {
-		return &errStop{"an order on the device came between", false}
+	if waiting := m.orders.Waiting(m.rec.Obeyed); slices.ContainsFunc(waiting, func(o store.Order) bool { return o.Model.Name == a.Model.Name }) {
+		return &errStop{reason: "an order on the device came between"}
 	}
 	if pin, ok := m.orders.Pins[a.Model.Name]; ok && pin != a.Model.Version {
-		return &errStop{fmt.Sprintf("the model was pinned to version %d on the device", pin), true}
+		return &errStop{reason: fmt.Sprintf("the model was pinned to version %d on the device", pin), forget: true}
+	}
+	if m.urgent() {
+		return &errStop{reason: "an order on the device goes first", pause: true}
 	}
 	doc := m.wanted()
 	if doc == nil || a.Doc == nil {
@@ -157,16 +160,17 @@ func (m *Machine) unwanted() error {
 	}
 	switch {
 	case keyOf(*doc) == a.Key && doc.State == release.Aborted:
-		return &errStop{"the rollout was aborted", false}
+		return &errStop{reason: "the rollout was aborted"}
 	case keyOf(*doc) != a.Key && doc.State == release.Running:
-		return &errStop{"another release is wanted: " + doc.Release, true}
+		return &errStop{reason: "another release is wanted: " + doc.Release, forget: true}
 	}
 	return nil
 }
 
 // Watch looks at the orders every now and then, also while Run works on a step.
 func (m *Machine) Watch(ctx context.Context) error {
-	tick := time.NewTicker(m.poll())
+	// Folders may be looked at once a day; who gives an order waits for it.
+	tick := time.NewTicker(min(m.poll(), 10*time.Second))
 	defer tick.Stop()
 	for {
 		select {
@@ -217,6 +221,17 @@ func (m *Machine) news() bool {
 	return m.orders.Number != 0 && m.orders.Number != m.rec.Obeyed
 }
 
+// urgent tells whether the next order is to be carried out also while another
+// model's attempt is under way, which may wait for days: a label, or a way back.
+// The caller holds mu.
+func (m *Machine) urgent() bool {
+	if !m.news() {
+		return false
+	}
+	waiting := m.orders.Waiting(m.rec.Obeyed)
+	return len(waiting) == 0 || waiting[0].Back || waiting[0].Factory
+}
+
 // begin starts the next attempt, or goes back; false when there is nothing to
 // do.
 func (m *Machine) begin(ctx context.Context) (bool, error) {
@@ -256,31 +271,25 @@ func (m *Machine) seen() error {
 	})
 }
 
-// obey carries out the newest order, once.
+// obey carries out the next order, once.
 func (m *Machine) obey(ctx context.Context) (bool, error) {
 	m.mu.Lock()
-	orders, news := m.orders, m.news()
+	number, news := m.orders.Number, m.news()
+	waiting := m.orders.Waiting(m.rec.Obeyed)
 	m.mu.Unlock()
 	if !news {
 		return false, nil
 	}
-	o := orders.Last
-	done := func() {
-		m.rec.Obeyed = orders.Number
-		// Whoever gives an order may have mended why a pinned version failed.
-		m.rec.Failed = slices.DeleteFunc(m.rec.Failed, func(f store.Failure) bool { return strings.HasPrefix(f.Key, pinnedKey) })
-		if doc := m.wanted(); o != nil && doc != nil {
-			// Whoever is at the device knows better, until there is news.
-			if target, _ := release.ParseTarget(doc.Target); target.Name == o.Model.Name && (o.Factory || target != o.Model) {
-				m.rec.Fail(keyOf(*doc), fmt.Sprintf("an order on the device asked for another version of %s", target.Name))
-			}
-		}
+	var o *store.Order
+	if len(waiting) > 0 {
+		o, number = &waiting[0], waiting[0].Number
 	}
+	done := func() { m.obeyed(number, o) }
 	if o == nil { // pins and canaries
 		if err := m.save("order", done); err != nil {
 			return false, err
 		}
-		return true, m.apply(ctx)
+		return true, m.show(ctx)
 	}
 	dir, found := m.find(o.Model)
 	if c, known := m.configured(o.Model.Name); !known || c.Fixed || !found && !o.Factory {
@@ -289,17 +298,49 @@ func (m *Machine) obey(ctx context.Context) (bool, error) {
 			why = "the configuration fixes the model's versions"
 		}
 		m.o.Log.Warn("an order cannot be carried out: "+why, "model", o.Model.Name, "version", o.Model.Version)
-		return true, m.save("order", func() { m.rec.Obeyed = orders.Number })
+		return true, m.save("order", func() { m.rec.Obeyed = number })
 	}
 	if o.Factory || o.Back {
 		return true, m.restore(ctx, *o, dir, done)
 	}
-	key := fmt.Sprintf("order %d", orders.Number)
+	key := fmt.Sprintf("order %d", number)
 	return true, m.save("order", func() {
 		done()
 		m.rec.Attempt = &store.Attempt{By: store.ByOrder, Key: key, Model: o.Model, New: m.version(o.Model, dir)}
 		m.enter(payload.Verifying, "")
 	})
+}
+
+// obeyed remembers that an order was carried out: o, or labels. What was wanted
+// of the same model before is not any more: whoever is at the device knows
+// better, until there is news. The caller holds mu, and saves.
+func (m *Machine) obeyed(number uint64, o *store.Order) {
+	m.rec.Obeyed = number
+	// Whoever gives an order may have mended why a pinned version failed.
+	m.rec.Failed = slices.DeleteFunc(m.rec.Failed, func(f store.Failure) bool { return strings.HasPrefix(f.Key, pinnedKey) })
+	if o == nil {
+		return
+	}
+	reason := fmt.Sprintf("an order on the device asked for another version of %s", o.Model.Name)
+	if doc := m.wanted(); doc != nil {
+		if target, _ := release.ParseTarget(doc.Target); target.Name == o.Model.Name && (o.Factory || target != o.Model) {
+			m.rec.Fail(keyOf(*doc), reason)
+		}
+	}
+	// The document of what serves may not have come yet, after a start.
+	if c := m.rec.Models[o.Model.Name].Current; c != nil && c.Release != "" && (o.Factory || c.Version != o.Model.Version) {
+		m.rec.Fail(keyOf(release.Rollout{Release: c.Release, Gen: c.Gen}), reason)
+	}
+}
+
+// show applies the record, but for a trial's step, which does so by itself: a
+// model on trial that does not load is its business.
+func (m *Machine) show(ctx context.Context) error {
+	if m.attempt().State == payload.Trial {
+		m.dirty = true
+		return nil
+	}
+	return m.apply(ctx)
 }
 
 // restore makes serve what has served before, at once.
@@ -334,7 +375,7 @@ func (m *Machine) restore(ctx context.Context, o store.Order, dir string, done f
 	if err != nil {
 		return err
 	}
-	return m.apply(ctx)
+	return m.show(ctx)
 }
 
 // pin has a pinned version take its place.
@@ -344,7 +385,7 @@ func (m *Machine) pin(context.Context) (bool, error) {
 	m.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(pins)) {
 		wish := release.Model{Name: name, Version: pins[name]}
-		key := fmt.Sprintf("%s%s/%d", pinnedKey, wish.Name, wish.Version)
+		key := PinnedKey(wish.Name, wish.Version)
 		m.mu.Lock()
 		_, failed := m.rec.HasFailed(key)
 		now := m.rec.Serving(name)
@@ -366,6 +407,11 @@ func (m *Machine) pin(context.Context) (bool, error) {
 }
 
 const pinnedKey = "pinned "
+
+// PinnedKey is the failure of a pinned version.
+func PinnedKey(name string, version int) string {
+	return fmt.Sprintf("%s%s/%d", pinnedKey, name, version)
+}
 
 // undo goes back from a release whose rollout was aborted.
 func (m *Machine) undo(ctx context.Context) (bool, error) {
@@ -482,7 +528,12 @@ func (m *Machine) steady(dir, print string) bool {
 }
 
 func folderKey(name string, version int, print string) string {
-	return fmt.Sprintf("%s%d:%s", folderOf(name), version, print)
+	return FolderKey(name, version) + print
+}
+
+// FolderKey begins the failures of a version in a configured folder.
+func FolderKey(name string, version int) string {
+	return fmt.Sprintf("%s%d:", folderOf(name), version)
 }
 
 func folderOf(name string) string { return "folder " + name + "/" }
@@ -528,13 +579,13 @@ func (m *Machine) collect() {
 	if a := m.rec.Attempt; a != nil && !a.State.Ended() {
 		needed[a.New.Dir] = true
 	}
-	if o := m.orders.Last; o != nil && m.news() {
+	for _, o := range m.orders.Waiting(m.rec.Obeyed) {
 		needed[m.o.Store.Dir(o.Model)] = true
 	}
 	m.mu.Unlock()
 	removed, err := m.o.Store.Collect(func(v release.Model) bool {
 		c, _ := m.configured(v.Name)
-		return needed[m.o.Store.Dir(v)] || c.KeepAll
+		return needed[m.o.Store.Dir(v)] || c.KeepAll || slices.Contains(c.Keep, v.Version)
 	})
 	for _, v := range removed {
 		m.o.Log.Info("removed a model that nothing needs any more", "model", v.Name, "version", v.Version)
