@@ -371,8 +371,8 @@ func (m *Machine) GiveUp(name, reason string) bool {
 func (m *Machine) CrashLoop(times int) bool {
 	var names []string
 	m.mu.Lock()
-	for name, known := range m.rec.Models {
-		a := m.rec.Attempt
+	for _, name := range slices.Sorted(maps.Keys(m.rec.Models)) {
+		known, a := m.rec.Models[name], m.rec.Attempt
 		if known.Previous != nil || known.Current != nil && known.Current.Bundle != "" || a != nil && a.State == payload.Trial && a.Model.Name == name {
 			names = append(names, name)
 		}
