@@ -53,51 +53,12 @@ func (m *Machine) Run(ctx context.Context) error {
 	return nil
 }
 
-// first tells whether there is an order that goes before the attempt under way.
-func (m *Machine) first() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var stop *errStop
-	return errors.As(m.unwanted(), &stop) && stop.pause
-}
-
-// sayFallen reports what GiveUp changed: it must not do so itself, its caller
-// may hold what a report asks for.
-func (m *Machine) sayFallen() {
-	m.mu.Lock()
-	fell := m.fell
-	m.fell = false
-	m.mu.Unlock()
-	if fell {
-		m.report()
-	}
-}
-
 // wait puts off what failed for reasons outside of the model.
 func (m *Machine) wait(ctx context.Context, reason error) {
 	d := m.delay.Next()
 	m.o.Log.Warn("an update waits", "state", m.attempt().State, "reason", reason, "next_try", d.Round(time.Millisecond))
 	m.setWaiting(oneLine(reason.Error()))
 	m.sleep(ctx, d)
-}
-
-// Hold says why the present step waits; "" goes on. Any goroutine may call it.
-func (m *Machine) Hold(reason string) {
-	if m.setWaiting(reason) && reason != "" {
-		m.o.Log.Info("an update waits", "state", m.attempt().State, "reason", reason)
-	}
-}
-
-// setWaiting reports why the present step waits; false when that is no news.
-func (m *Machine) setWaiting(reason string) bool {
-	m.mu.Lock()
-	news := m.waiting != reason
-	m.waiting = reason
-	m.mu.Unlock()
-	if news {
-		m.report()
-	}
-	return news
 }
 
 // sleep waits for d, or until something changes.
@@ -144,12 +105,6 @@ func (m *Machine) advance(agent context.Context, a store.Attempt) error {
 		m.delay.Lasted(m.delay.Max)
 	}
 	return err
-}
-
-// fallen tells whether a step's attempt was ended from outside by GiveUp.
-func (m *Machine) fallen(began store.Attempt) bool {
-	now := m.attempt()
-	return now.Key != began.Key || now.State != began.State
 }
 
 // take does what the state says; on success the next state is on disk.

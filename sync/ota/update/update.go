@@ -212,16 +212,6 @@ func (m *Machine) configure() {
 	}
 }
 
-// takeFolder takes what is in a folder that nobody looks at but at the start.
-func (m *Machine) takeFolder(known store.Model) store.Model {
-	all := store.Versions(known.Base)
-	if m.o.Poll < 0 && len(all) > 0 && all[len(all)-1] > known.Looked {
-		known.Looked = all[len(all)-1]
-		known.Current, known.Previous = &store.Version{Version: known.Looked, Dir: inBase(known.Base, known.Looked)}, known.Current
-	}
-	return known
-}
-
 func (m *Machine) configured(name string) (Configured, bool) {
 	i := slices.IndexFunc(m.o.Models, func(c Configured) bool { return c.Name == name })
 	if i < 0 {
@@ -268,252 +258,11 @@ func (m *Machine) OnTrial() (*store.Version, string) {
 	return nil, ""
 }
 
-// base is what the configured path says by itself. The caller holds mu.
-func (m *Machine) base(name string) *store.Version { return Factory(&m.rec, name) }
-
-// Factory is the version of a configured folder that serves when none is
-// recorded: the highest one, but for those that were just put there and those
-// that failed. It is nil when the configured path is a version itself.
-func Factory(rec *store.Record, name string) *store.Version {
-	known := rec.Models[name]
-	all := slices.DeleteFunc(store.Versions(known.Base), func(v int) bool {
-		prefix := FolderKey(name, v)
-		return v > known.Looked || slices.ContainsFunc(rec.Failed, func(f store.Failure) bool { return strings.HasPrefix(f.Key, prefix) })
-	})
-	if len(all) == 0 {
-		return nil
-	}
-	v := all[len(all)-1]
-	return &store.Version{Version: v, Dir: inBase(known.Base, v)}
-}
-
-// Fresh is what is known of a model of which nothing is recorded: what is in
-// its folder at first was installed on purpose.
-func Fresh(base string) store.Model {
-	fresh := store.Model{Base: base}
-	if all := store.Versions(base); len(all) > 0 {
-		fresh.Looked = all[len(all)-1]
-		fresh.Current = &store.Version{Version: fresh.Looked, Dir: inBase(base, fresh.Looked)}
-	}
-	return fresh
-}
-
-// Canary is the version with the label canary; false without.
-func (m *Machine) Canary(name string) (dir string, ok bool) {
-	m.mu.Lock()
-	v, ok := m.orders.Canaries[name]
-	m.mu.Unlock()
-	if !ok {
-		return "", false
-	}
-	return m.find(release.Model{Name: name, Version: v})
-}
-
-// version is what is known of a version in dir, for an attempt that fetches
-// nothing: where it came from must not be lost. The caller holds mu.
-func (m *Machine) version(v release.Model, dir string) store.Version {
-	known := m.rec.Models[v.Name]
-	for _, k := range []*store.Version{known.Current, known.Previous} {
-		if k != nil && k.Dir == dir {
-			return *k
-		}
-	}
-	if a := m.rec.Attempt; a != nil && a.State == payload.RolledBack && a.New.Dir == dir {
-		return a.New
-	}
-	return store.Version{Version: v.Version, Dir: dir}
-}
-
-// find is the folder of a version: in the store, or in the configured folder.
-func (m *Machine) find(v release.Model) (dir string, ok bool) {
-	if slices.Contains(m.o.Store.Versions(v.Name), v.Version) {
-		return m.o.Store.Dir(v), true
-	}
-	if c, ok := m.configured(v.Name); ok && slices.Contains(store.Versions(c.Base), v.Version) {
-		return inBase(c.Base, v.Version), true
-	}
-	return "", false
-}
-
-// GiveUp is called when what serves for a model cannot be loaded. It goes one
-// step back, and is false when there is none: the factory model does not load.
-func (m *Machine) GiveUp(name, reason string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	reason = oneLine(reason)
-	known := m.rec.Models[name]
-	c, ok := m.configured(name)
-	switch a := m.rec.Attempt; {
-	case !ok || c.Fixed:
-		return false
-	case a != nil && a.State == payload.Trial && a.Model.Name == name:
-		m.fall(reason)
-	case known.Current != nil:
-		m.back(name, reason)
-	default:
-		return false
-	}
-	if err := m.o.Store.Save(m.rec); err != nil {
-		m.o.Log.Error("a step back was not recorded", "error", err)
-	}
-	m.o.Log.Error("going back to the model before", "model", name, "reason", reason)
-	m.fell = true
-	if m.cancel != nil {
-		m.cancel(errFell)
-	}
-	m.stir()
-	return true
-}
-
-// CrashLoop is called when the agent ended without order again and again, and
-// nothing else helped: what came by an update goes one step back. It tells
-// whether there was something.
-func (m *Machine) CrashLoop(times int) bool {
-	var names []string
-	m.mu.Lock()
-	for _, name := range slices.Sorted(maps.Keys(m.rec.Models)) {
-		known, a := m.rec.Models[name], m.rec.Attempt
-		if known.Previous != nil || known.Current != nil && known.Current.Bundle != "" || a != nil && a.State == payload.Trial && a.Model.Name == name {
-			names = append(names, name)
-		}
-	}
-	m.mu.Unlock()
-	any := false
-	for _, name := range names {
-		any = m.GiveUp(name, fmt.Sprintf("the agent ended without order %d times in a row", times)) || any
-	}
-	return any
-}
-
-// fall ends a trial: what served before serves again. The caller holds mu, and
-// saves.
-func (m *Machine) fall(reason string) {
-	a := m.rec.Attempt
-	m.rec.Fail(a.Key, reason)
-	m.enter(payload.RolledBack, reason)
-}
-
-// back makes the version before serve for a model. The caller holds mu, and
-// saves.
-func (m *Machine) back(name, reason string) {
-	known := m.rec.Models[name]
-	bad := *known.Current
-	known.Current, known.Previous = known.Previous, nil
-	if bad.Dir == inBase(known.Base, bad.Version) {
-		known.Looked = min(known.Looked, bad.Version-1)
-	}
-	m.rec.Models[name] = known
-	m.blame(name, bad, reason)
-}
-
-// blame holds it against a version that served and was gone back from, by
-// whatever way it could come again. The caller holds mu, and saves.
-func (m *Machine) blame(name string, bad store.Version, reason string) {
-	if bad.Release != "" {
-		m.rec.Fail(keyOf(release.Rollout{Release: bad.Release, Gen: bad.Gen}), reason)
-		if doc := m.wanted(); doc != nil && doc.Release == bad.Release {
-			m.rec.Fail(keyOf(*doc), reason)
-		}
-	}
-	if bad.Dir == inBase(m.rec.Models[name].Base, bad.Version) {
-		if print, err := fingerprint(bad.Dir); err == nil {
-			m.rec.Fail(folderKey(name, bad.Version, print), reason)
-		}
-	}
-	a := m.rec.Attempt
-	if a != nil && !a.State.Ended() && a.Model.Name != name {
-		return // another model's attempt goes on
-	}
-	if a == nil || a.Model.Name != name || a.New.Dir != bad.Dir {
-		a = &store.Attempt{By: store.ByOrder, Key: "back:" + bad.Digest, Model: release.Model{Name: name, Version: bad.Version}, New: bad}
-		m.rec.Attempt = a
-	}
-	m.rec.Fail(a.Key, reason)
-	m.enter(payload.RolledBack, reason)
-}
-
 // enter sets the attempt's state. The caller holds mu, and saves.
 func (m *Machine) enter(state payload.ReleaseState, reason string) {
 	a := m.rec.Attempt
 	a.State, a.Reason, a.Since = state, reason, time.Now().UTC().Truncate(time.Millisecond)
 	m.prog, m.waiting = payload.Progress{}, ""
-}
-
-// Progress tells how far the present step is; any goroutine may call it.
-func (m *Machine) Progress(done, of int64) {
-	m.mu.Lock()
-	m.prog = payload.Progress{Done: done, Of: of}
-	due := time.Since(m.said) >= progressEvery
-	if due {
-		m.said = time.Now()
-	}
-	m.mu.Unlock()
-	if due {
-		m.report()
-	}
-}
-
-// progressEvery bounds how often progress is said.
-const progressEvery = 2 * time.Second
-
-// report says where the device stands. A report that was made before another
-// must not come after it: the last one is retained.
-func (m *Machine) report() {
-	m.saying.Lock()
-	defer m.saying.Unlock()
-	m.o.Report(m.Reported())
-}
-
-// Reported is where the device stands.
-func (m *Machine) Reported() payload.Reported {
-	serving := m.o.Serving() // without mu: it may ask the machine
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r := m.stands()
-	r.Device, r.Cohort, r.Boot = m.o.Topics.Device, m.o.Cohort, m.o.Boot
-	r.Time, r.Serving = time.Now().UTC().Truncate(time.Millisecond), serving
-	if r.Serving == nil {
-		r.Serving = map[string]payload.Model{}
-	}
-	if r.Reason == "" {
-		r.Reason = m.ignored
-	}
-	return r
-}
-
-// stands is the part of the report about the attempt or the document. The
-// caller holds mu.
-func (m *Machine) stands() payload.Reported {
-	r := payload.Reported{State: payload.Idle}
-	a, doc := m.rec.Attempt, m.wanted()
-	if doc != nil && (a == nil || a.State.Ended() && a.Key != keyOf(*doc)) {
-		r.Release, r.Gen = doc.Release, doc.Gen
-		if target, err := release.ParseTarget(doc.Target); err == nil {
-			r.Model = &payload.Model{Name: target.Name, Version: target.Version}
-		}
-		_, r.State, r.Reason = m.consider(*doc)
-		return r
-	}
-	if a == nil {
-		return r
-	}
-	r.State, r.Reason, r.Since = a.State, a.Reason, a.Since
-	if a.Doc != nil {
-		r.Release, r.Gen = a.Doc.Release, a.Doc.Gen
-	}
-	r.Model = &payload.Model{Name: a.Model.Name, Version: a.Model.Version, Digest: a.New.Digest}
-	if m.waiting != "" {
-		r.Reason = m.waiting
-	}
-	if m.prog.Of > 0 {
-		p := m.prog
-		r.Progress = &p
-	}
-	if a.Proof != (payload.Proof{}) {
-		p := a.Proof
-		r.Proof = &p
-	}
-	return r
 }
 
 func (m *Machine) stir() {
@@ -528,9 +277,6 @@ func (m *Machine) stir() {
 func (m *Machine) save(name string, change func()) error {
 	return m.saveIf(name, func() bool { return true }, change)
 }
-
-// errFell is why a step's result does not count: GiveUp was called meanwhile.
-var errFell = errors.New("what served was given up")
 
 // saveStep is save for a step's result: an attempt that is no longer what it
 // was when the step began is left as it is.
@@ -595,18 +341,6 @@ func (m *Machine) apply(ctx context.Context) error {
 		m.report()
 	}
 	return err
-}
-
-// maxReason bounds a reason in bytes: the record keeps many of them, and has to
-// stay small enough to be read.
-const maxReason = 500
-
-func oneLine(text string) string {
-	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + " …"
-	}
-	return text
 }
 
 // errStop is why a step is broken off.
