@@ -13,6 +13,7 @@ import (
 	"github.com/egret-edge/egret/sensors"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/mqtt"
+	"github.com/egret-edge/egret/sync/ota"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/tflite"
 )
@@ -48,6 +49,8 @@ func Doctor(ctx context.Context, cfg configs.Config, log *slog.Logger, report fu
 	}
 	detail, err := checkBroker(ctx, cfg)
 	say("broker", detail, err)
+	detail, err = checkUpdates(ctx, cfg)
+	say("updates", detail, err)
 	detail, err = checkDisk(cfg.StateDir)
 	say("disk", detail, err)
 	detail, err = checkClock()
@@ -169,6 +172,41 @@ func checkBroker(ctx context.Context, cfg configs.Config) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s accepted us after %v", BrokerURL(cfg), time.Since(start).Round(time.Millisecond)), nil
+}
+
+// updatesPatience bounds the doctor's look at the repository.
+const updatesPatience = 20 * time.Second
+
+// checkUpdates reads the repository as the agent would, but with nothing
+// remembered: the agent may be using what is.
+func checkUpdates(ctx context.Context, cfg configs.Config) (string, error) {
+	if cfg.Updates.Repository == "" {
+		return "no repository (updates.repository): new models come from the models' folders", nil
+	}
+	dir, err := os.MkdirTemp("", "egret-doctor-")
+	if err != nil {
+		return "", fmt.Errorf("updates: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(ctx, updatesPatience)
+	defer cancel()
+	c, err := openRepository(cfg, ota.Options{StateDir: dir, HTTP: ota.HTTP{Retries: -1}})
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.Refresh(ctx); err != nil {
+		return "", fmt.Errorf("%w: are updates.repository and updates.root those of the same repository?", err)
+	}
+	all, err := c.Releases()
+	if err != nil {
+		return "", err
+	}
+	detail := fmt.Sprintf("%s has %d releases", cfg.Updates.Repository, len(all))
+	if role, at, ok := c.Expires(); ok {
+		detail += fmt.Sprintf(", its %s is valid until %s", role, at.UTC().Format(time.RFC3339))
+	}
+	return detail, nil
 }
 
 // diskLow is the free space under which the doctor complains: less than the

@@ -67,7 +67,12 @@ func (a *Agent) openUpdates(cfg configs.Config) (*updates, error) {
 		}
 	}
 	if cfg.Updates.Repository != "" {
-		u.repository = &repository{open: func() (*ota.Client, error) { return a.openRepository(cfg, u.progress) }}
+		u.repository = &repository{open: func() (*ota.Client, error) {
+			return openRepository(cfg, ota.Options{
+				StateDir: filepath.Join(store.New(cfg.StateDir).Updates(), "repository"),
+				Agent:    a.opts.Version, Built: a.opts.Built, Log: a.log, Progress: u.progress,
+			})
+		}}
 		o.Repository = u.repository
 	}
 	var err error
@@ -107,21 +112,18 @@ func (r *repository) Download(ctx context.Context, rel ota.Release, dir string) 
 	return r.client.Download(ctx, rel, dir)
 }
 
-func (a *Agent) openRepository(cfg configs.Config, progress func(done, of int64)) (*ota.Client, error) {
-	root, err := readRoot(cfg.Updates.Root)
-	if err != nil {
+// openRepository opens the repository of cfg with what o says besides.
+func openRepository(cfg configs.Config, o ota.Options) (*ota.Client, error) {
+	var err error
+	if o.Root, err = readRoot(cfg.Updates.Root); err != nil {
 		return nil, err
 	}
 	base := strings.TrimSuffix(cfg.Updates.Repository, "/")
-	return ota.Open(ota.Options{
-		StateDir:    filepath.Join(store.New(cfg.StateDir).Updates(), "repository"),
-		MetadataURL: base + "/metadata", TargetsURL: base + "/targets", Root: root,
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Agent: a.opts.Version, Built: a.opts.Built, Log: a.log, Progress: progress,
-		HTTP: ota.HTTP{
-			Proxy: cfg.Updates.Proxy, CAFile: cfg.Updates.CAFile, TokenFile: cfg.Updates.TokenFile,
-			Bandwidth: int64(cfg.Updates.Bandwidth),
-		},
-	})
+	o.MetadataURL, o.TargetsURL = base+"/metadata", base+"/targets"
+	o.Platform = runtime.GOOS + "/" + runtime.GOARCH
+	o.HTTP.Proxy, o.HTTP.CAFile, o.HTTP.TokenFile = cfg.Updates.Proxy, cfg.Updates.CAFile, cfg.Updates.TokenFile
+	o.HTTP.Bandwidth = int64(cfg.Updates.Bandwidth)
+	return ota.Open(o)
 }
 
 func readRoot(path string) ([]byte, error) {
