@@ -62,6 +62,22 @@ func (m *Machine) CrashLoop(times int) bool {
 	return any
 }
 
+// saveBack is save for a step back, which is taken also when the disk takes
+// nothing: what was refused must not serve on for that. Should the agent crash
+// before the disk takes it, the step back is found out and taken again.
+func (m *Machine) saveBack(name string, change func()) {
+	err := m.save(name, change)
+	if err == nil {
+		return
+	}
+	m.o.Log.Error("a step back is not on record", "error", err)
+	m.mu.Lock()
+	change()
+	m.unseen = true // to be saved with the next change, or at the next look
+	m.mu.Unlock()
+	m.report()
+}
+
 // fall ends a trial: what served before serves again. The caller holds mu, and
 // saves.
 func (m *Machine) fall(reason string) {
@@ -131,9 +147,7 @@ func (m *Machine) undo(ctx context.Context) (bool, error) {
 	if doc == nil || doc.State != release.Aborted || doc.OnAbort != release.Previous || current == nil || current.Release != doc.Release {
 		return false, nil
 	}
-	if err := m.save("undo", func() { m.back(name, "the rollout was aborted") }); err != nil {
-		return false, err
-	}
+	m.saveBack("undo", func() { m.back(name, "the rollout was aborted") })
 	return true, m.apply(ctx)
 }
 

@@ -71,7 +71,7 @@ func (m *Machine) stands() payload.Reported {
 		r.Release, r.Gen = a.Doc.Release, a.Doc.Gen
 	}
 	r.Model = &payload.Model{Name: a.Model.Name, Version: a.Model.Version, Digest: a.New.Digest}
-	if m.waiting != "" {
+	if m.waiting != "" && !a.State.Ended() {
 		r.Reason = m.waiting
 	}
 	if m.prog.Of > 0 {

@@ -145,14 +145,18 @@ func (m *Machine) end(ctx context.Context, reason string, forget bool) error {
 		state = payload.RolledBack
 	}
 	m.o.Log.Warn("update refused", "model", a.Model.Name, "version", a.Model.Version, "state", state, "reason", reason)
-	err := m.save(string(state), func() {
+	change := func() {
 		if !forget {
 			m.rec.Fail(a.Key, reason)
 		}
 		m.enter(state, reason)
-	})
-	if err == nil && state == payload.RolledBack {
+	}
+	var err error
+	if state == payload.RolledBack {
+		m.saveBack(string(state), change)
 		err = m.apply(ctx)
+	} else {
+		err = m.save(string(state), change)
 	}
 	m.collect()
 	return err

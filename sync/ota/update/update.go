@@ -176,7 +176,10 @@ func Open(o Options) (*Machine, error) {
 		m.blind = err.Error()
 		o.Log.Error("orders are not obeyed", "error", err)
 	}
-	return m, m.o.Store.Save(m.rec)
+	if err := m.o.Store.Save(m.rec); err != nil { // a full disk must not keep the agent from starting
+		o.Log.Error("this start is not on record", "error", err)
+	}
+	return m, nil
 }
 
 func orDefault(d, def time.Duration) time.Duration {

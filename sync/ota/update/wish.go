@@ -2,6 +2,7 @@ package update
 
 import (
 	"context"
+	"errors"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -164,7 +165,8 @@ func (m *Machine) unwanted() error {
 // do.
 func (m *Machine) begin(ctx context.Context) (bool, error) {
 	if err := m.seen(); err != nil {
-		return false, err
+		began, e := m.undo(ctx) // the way back is open also when the disk takes nothing
+		return began, errors.Join(err, e)
 	}
 	for _, next := range []func(context.Context) (bool, error){m.obey, m.pin, m.undo, m.follow, m.scan} {
 		if began, err := next(ctx); began || err != nil {
