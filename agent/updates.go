@@ -70,10 +70,7 @@ func (a *Agent) openUpdates(cfg configs.Config) (*updates, error) {
 		u.repository = &repository{open: func() (*ota.Client, error) { return a.openRepository(cfg, u.progress) }}
 		o.Repository = u.repository
 	}
-	var err error
-	if u.machine, err = update.Open(o); err != nil {
-		return nil, err
-	}
+	u.machine = update.Open(o)
 	// What the connection that there is has got holds on.
 	wanted := []string{payload.Desired(cfg.Fleet, cfg.Updates.Cohort), topics.Pin()}
 	if u.documents = a.documents; u.documents == nil || !slices.Equal(u.documents.Topics(), wanted) {

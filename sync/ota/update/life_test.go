@@ -299,6 +299,31 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
+// TestDiskFullAtStart: the agent starts, with the model that has proved itself:
+// the starts of one on trial cannot be counted.
+func TestDiskFullAtStart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.rollout(doc(2, 1, 1))
+		r.dev.trial = func(ctx context.Context, _ store.Version, _ *payload.Proof) error { return hang(ctx) }
+		r.rollout(doc(3, 2, 1))
+		r.want(payload.Trial, 3, "")
+		r.stop()
+		blocked := filepath.Join(r.o.Store.Updates(), "record.json.new")
+		if err := os.Mkdir(blocked, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		wait(time.Hour)
+		r.want(payload.RolledBack, 2, "could not count its starts")
+		if err := os.Remove(blocked); err != nil {
+			t.Fatal(err)
+		}
+		r.rollout(doc(3, 3, 1))
+		wait(2 * time.Hour)
+		r.want(payload.Trial, 3, "")
+	})
+}
+
 // TestApplyFails: what is on disk is applied until it works.
 func TestApplyFails(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

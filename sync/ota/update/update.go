@@ -143,8 +143,9 @@ type Machine struct {
 const maxDeaths = 3
 
 // Open reads the record and counts a start of the agent. It comes before any
-// model is loaded: what Serving says from then on is what may be loaded.
-func Open(o Options) (*Machine, error) {
+// model is loaded: what Serving says from then on is what may be loaded. It
+// opens whatever is wrong with the disk.
+func Open(o Options) *Machine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -176,7 +177,14 @@ func Open(o Options) (*Machine, error) {
 		m.blind = err.Error()
 		o.Log.Error("orders are not obeyed", "error", err)
 	}
-	return m, m.o.Store.Save(m.rec)
+	if err := m.o.Store.Save(m.rec); err != nil {
+		// A full disk must not cost the model that serves.
+		o.Log.Error("the start is not recorded, and no update goes on until there is room", "error", err)
+		if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
+			m.fall("the agent could not count its starts: " + oneLine(err.Error()))
+		}
+	}
+	return m
 }
 
 func orDefault(d, def time.Duration) time.Duration {
