@@ -32,7 +32,8 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	if field := needsRestart(a.cfg, cfg); field != "" {
 		return fmt.Errorf("%s: %s changed, which takes a restart: run systemctl restart egret", a.opts.ConfigPath, field)
 	}
-	newUpdates := a.cfg.Updates != cfg.Updates || !slices.Equal(a.cfg.Models, cfg.Models) || !slices.Equal(labels(a.cfg), labels(cfg))
+	// Whether there is a broker is part of what a trial waits for.
+	newUpdates := a.cfg.Updates != cfg.Updates || a.cfg.MQTT.Enabled != cfg.MQTT.Enabled || !slices.Equal(a.cfg.Models, cfg.Models) || !slices.Equal(labels(a.cfg), labels(cfg))
 	// Home Assistant is told anew when a connection begins.
 	newClient := a.cfg.Updates.Cohort != cfg.Updates.Cohort || a.cfg.MQTT != cfg.MQTT || !reflect.DeepEqual(a.homeAssistant(a.cfg), a.homeAssistant(cfg))
 	var before *store.Record

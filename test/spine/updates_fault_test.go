@@ -199,6 +199,32 @@ func TestReloadInTrial(t *testing.T) {
 	d.stop()
 }
 
+// TestBrokerTurnedOffInTrial: a device that is told to have no broker does not
+// wait for one to confirm what the model on trial made.
+func TestBrokerTurnedOffInTrial(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 4, trial_frames: 60, poll: 100ms}\n")
+	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
+	d := started(t, s.config)
+	s.roll(2, 1, nil)
+	s.recorded(2, payload.Shadow, payload.Trial)
+	s.broker.Stop()
+	text, err := os.ReadFile(s.config.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.config.path, []byte(strings.Replace(string(text), "mqtt: {", "mqtt: {enabled: false, ", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.waitLog("waits for the broker to confirm")
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	d.waitLog("msg=reloaded")
+	d.waitLog("update committed")
+	d.stop()
+}
+
 // TestRefusedReload: a configuration that is refused takes nothing away, also
 // when it names another folder for the model.
 func TestRefusedReload(t *testing.T) {
