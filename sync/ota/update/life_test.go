@@ -375,3 +375,18 @@ func TestProgress(t *testing.T) {
 		}
 	})
 }
+
+// TestStoppedWhileGoingBack: a device that does not swap any more, because the
+// agent ends, keeps nobody waiting; the next start has what was gone back to.
+func TestStoppedWhileGoingBack(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.dev.trial = func(context.Context, store.Version, *payload.Proof) error {
+			r.dev.apply = hang
+			return Refuse("it is bad")
+		}
+		r.rollout(doc(2, 1, 1))
+		r.dev.apply = nil
+		r.restart(true)
+		r.want(payload.RolledBack, 1, "it is bad")
+	})
+}
