@@ -215,7 +215,8 @@ type request struct {
 	done chan error
 }
 
-// ask has the agent's goroutine do something, and waits for it.
+// ask has the agent's goroutine do something, and waits for it. When it returns
+// an error, that may still be under way: what do writes is not to be read.
 func (a *Agent) ask(ctx context.Context, do func(ctx context.Context) error) error {
 	r := request{do, make(chan error, 1)}
 	select {
