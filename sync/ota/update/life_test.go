@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -388,5 +389,35 @@ func TestStoppedWhileGoingBack(t *testing.T) {
 		r.dev.apply = nil
 		r.restart(true)
 		r.want(payload.RolledBack, 1, "it is bad")
+	})
+}
+
+// TestLeftBehind: a machine that was closed while a slow disk held it up changes
+// nothing any more: the next one has the record.
+func TestLeftBehind(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		goOn := make(chan struct{})
+		var once sync.Once
+		r.dev.inspect = func(string) error { once.Do(func() { <-goOn }); return nil }
+		r.rollout(doc(2, 1, 1))
+		doc2, _ := release.ParseTarget(doc(2, 1, 1).Target)
+		old, ended := r.m, make(chan struct{})
+		go func(stop func()) { stop(); close(ended) }(r.stop)
+		synctest.Wait()
+		if err := old.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(r.o.Store.Dir(doc2) + ".new"); err != nil { // as the next one's unpacking does
+			t.Fatal(err)
+		}
+		r.dev.inspect = nil
+		r.start()
+		synctest.Wait()
+		close(goOn)
+		<-ended
+		r.want(payload.Committed, 2, "")
+		if a := r.record().Attempt; a == nil || a.State != payload.Committed {
+			t.Errorf("the record has %+v", a)
+		}
 	})
 }

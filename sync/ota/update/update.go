@@ -136,6 +136,7 @@ type Machine struct {
 	prog    payload.Progress
 	said    time.Time // when progress was reported last
 	fell    bool      // GiveUp changed the record, which Run has yet to report
+	closed  bool      // the record is somebody else's
 }
 
 // maxDeaths ends of the agent without order while a model is on trial count
@@ -228,10 +229,15 @@ func (m *Machine) configured(name string) (Configured, bool) {
 	return m.o.Models[i], true
 }
 
-// Close is called at an orderly end, after Run has returned.
+// Close is called at an orderly end, after Run has returned, or was left behind:
+// held up by a slow disk, it changes nothing any more.
 func (m *Machine) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed {
+		return nil
+	}
+	m.closed = true
 	if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
 		a.Starts-- // this start was none of the model's doing
 		return m.o.Store.Save(m.rec)
@@ -297,7 +303,7 @@ func (m *Machine) saveStep(name string, a *store.Attempt, change func()) error {
 
 func (m *Machine) saveIf(name string, still func() bool, change func()) error {
 	m.mu.Lock()
-	if !still() {
+	if m.closed || !still() {
 		m.mu.Unlock()
 		return errFell
 	}
