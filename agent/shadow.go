@@ -84,10 +84,11 @@ func (s *shadow) next(ctx context.Context) (*tapped, error) {
 			s.hold("")
 			return got, nil
 		case <-timer.C:
-			s.hold("waits for frames: none came")
+			reason := "waits for frames: none came"
 			if len(workers) == 0 {
-				s.hold("waits for frames: no camera has this model")
+				reason = "waits for frames: no camera has this model"
 			}
+			s.hold(reason)
 		case <-ctx.Done():
 			timer.Stop()
 			s.untap(workers)

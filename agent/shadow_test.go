@@ -8,8 +8,10 @@ import (
 	"image/png"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/egret-edge/egret/sensors/pixel"
@@ -183,5 +185,24 @@ func TestJudgeTrial(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &refusal) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%+v: %v", tt, err)
 		}
+	}
+}
+
+// TestShadowWaits: why it waits is said once, not at every look.
+func TestShadowWaits(t *testing.T) {
+	w := newWorker("m", &fakeModel{}, nil, nil, quiet)
+	for want, workers := range map[string][]*worker{"no camera has this model": nil, "none came": {w}} {
+		synctest.Test(t, func(t *testing.T) {
+			var said []string
+			s := &shadow{workers: func(string) []*worker { return workers }, hold: func(reason string) { said = append(said, reason) }}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if _, err := s.next(ctx); err == nil {
+				t.Error("a frame from nowhere")
+			}
+			if said = slices.Compact(said); len(said) != 1 || !strings.Contains(said[0], want) {
+				t.Errorf("it said %q, want %s", said, want)
+			}
+		})
 	}
 }
