@@ -211,10 +211,7 @@ func (a *Agent) loop(ctx context.Context) error {
 // publisher (which drains), the outbox (which flushes), the broker.
 func (a *Agent) shutdown() {
 	a.notify.stopping()
-	a.tasks.end(a.watchdogTask)
-	a.tasks.end(a.commandTask)
-	a.tasks.end(a.telemetryTask)
-	a.tasks.end(a.governorTask)
+	a.tasks.endAll([]*task{a.watchdogTask, a.commandTask, a.telemetryTask, a.governorTask, a.streakTask})
 	if err := a.updates.end(a.tasks); err != nil {
 		a.log.Error("end of updates", "error", err)
 	}
@@ -233,7 +230,6 @@ func (a *Agent) shutdown() {
 		a.log.Info("stopped", "produced", acc.Produced, "acknowledged", acc.Acknowledged, "stored", acc.Stored, "held", acc.Held, "dropped", sum(acc.Dropped))
 	}
 	a.tasks.end(a.brokerTask)
-	a.tasks.end(a.streakTask)
 	if a.streak.path != "" && !a.stuck {
 		if err := a.streak.end(); err != nil {
 			a.log.Warn("this end will count as a bad one", "error", err)

@@ -32,20 +32,20 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	if field := needsRestart(a.cfg, cfg); field != "" {
 		return fmt.Errorf("%s: %s changed, which takes a restart: run systemctl restart egret", a.opts.ConfigPath, field)
 	}
-	newUpdates := a.cfg.Updates != cfg.Updates || !slices.Equal(a.cfg.Models, cfg.Models) || !slices.Equal(labels(a.cfg), labels(cfg))
+	// Whether there is a broker is part of what a trial waits for.
+	newUpdates := a.cfg.Updates != cfg.Updates || a.cfg.MQTT.Enabled != cfg.MQTT.Enabled || !slices.Equal(a.cfg.Models, cfg.Models) || !slices.Equal(labels(a.cfg), labels(cfg))
 	// Home Assistant is told anew when a connection begins.
 	newClient := a.cfg.Updates.Cohort != cfg.Updates.Cohort || a.cfg.MQTT != cfg.MQTT || !reflect.DeepEqual(a.homeAssistant(a.cfg), a.homeAssistant(cfg))
-	old := a.cfg
+	var before *store.Record
 	if newUpdates {
-		if err := a.changeUpdates(cfg); err != nil {
+		if before, err = a.changeUpdates(cfg); err != nil {
 			return err
 		}
 	}
 	client, pl, err := a.prepareReload(ctx, cfg, newClient)
 	if err != nil {
 		if newUpdates {
-			err = errors.Join(err, a.changeUpdates(old))
-			a.restartUpdates(newUpdates)
+			err = errors.Join(err, a.updates.close(), a.restoreUpdates(before))
 		}
 		return err
 	}
@@ -87,23 +87,36 @@ func (a *Agent) prepareReload(ctx context.Context, cfg configs.Config, newClient
 }
 
 // changeUpdates ends updates and opens them as cfg has them, to be started
-// later. When that fails, they go on as before.
-func (a *Agent) changeUpdates(cfg configs.Config) error {
+// later. before is what restoreUpdates wants: opening them drops what belongs to
+// another configuration. When it fails, they go on as before.
+func (a *Agent) changeUpdates(cfg configs.Config) (before *store.Record, err error) {
 	if err := a.updates.end(a.tasks); err != nil {
 		a.log.Error("end of updates", "error", err)
 	}
-	u, err := a.openUpdates(cfg)
-	if err == nil {
-		a.updates = u
-		return nil
+	if rec, err := store.New(a.cfg.StateDir).Peek(); err == nil {
+		before = &rec
 	}
-	u, again := a.openUpdates(a.cfg)
-	if again != nil {
-		return errors.Join(err, again)
+	u, err := a.openUpdates(cfg)
+	if err != nil {
+		return nil, errors.Join(err, a.restoreUpdates(before))
+	}
+	a.updates = u
+	return before, nil
+}
+
+// restoreUpdates starts updates as they were.
+func (a *Agent) restoreUpdates(before *store.Record) error {
+	var lost error
+	if before != nil {
+		lost = store.New(a.cfg.StateDir).Save(*before)
+	}
+	u, err := a.openUpdates(a.cfg)
+	if err != nil {
+		return errors.Join(lost, err)
 	}
 	a.updates = u
 	a.updates.run(a)
-	return err
+	return lost
 }
 
 func (a *Agent) restartUpdates(changed bool) {

@@ -32,9 +32,13 @@ type shadow struct {
 	present, fresh []float64 // Invoke times, µs
 }
 
+// manySkipped frames in a row that cannot be compared are worth a word.
+const manySkipped = 10
+
 // run compares frames until there are enough. The process is c, whose delegate
 // is alike the present model's when comparable is set.
 func (s *shadow) run(ctx context.Context, c *companion, comparable bool, p *payload.Proof) error {
+	skipped := 0 // in a row
 	for p.Frames = 0; p.Frames < s.frames; {
 		t, err := s.next(ctx)
 		if err != nil {
@@ -43,7 +47,17 @@ func (s *shadow) run(ctx context.Context, c *companion, comparable bool, p *payl
 		began := time.Now()
 		a, err := c.answer(ctx, t.held.frame.Image)
 		if errors.Is(err, errPicture) || t.err != nil {
-			continue // nothing to compare
+			if skipped++; skipped == manySkipped {
+				reason := err
+				if t.err != nil {
+					reason = fmt.Errorf("the present model fails: %w", t.err)
+				}
+				s.hold(fmt.Sprintf("waits for frames that can be compared: %v", reason))
+			}
+			if err := sleep(ctx, time.Since(began)); err != nil {
+				return err
+			}
+			continue
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -55,6 +69,8 @@ func (s *shadow) run(ctx context.Context, c *companion, comparable bool, p *payl
 			return update.Refuse("on live frame %d: %v", p.Frames+1, err)
 		}
 		s.compare(t, a)
+		skipped = 0
+		s.hold("")
 		p.Frames++
 		p.Memory = max(p.Memory, a.Memory)
 		s.step(p.Frames, s.frames)
@@ -81,13 +97,13 @@ func (s *shadow) next(ctx context.Context) (*tapped, error) {
 		case got := <-t.taken:
 			timer.Stop()
 			s.untap(workers)
-			s.hold("")
 			return got, nil
 		case <-timer.C:
-			s.hold("waits for frames: none came")
+			reason := "waits for frames: none came"
 			if len(workers) == 0 {
-				s.hold("waits for frames: no camera has this model")
+				reason = "waits for frames: no camera has this model"
 			}
+			s.hold(reason)
 		case <-ctx.Done():
 			timer.Stop()
 			s.untap(workers)

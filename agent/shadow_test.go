@@ -8,10 +8,13 @@ import (
 	"image/png"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/egret-edge/egret/sensors"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/ota/update"
 	"github.com/egret-edge/egret/sync/payload"
@@ -183,5 +186,68 @@ func TestJudgeTrial(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &refusal) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%+v: %v", tt, err)
 		}
+	}
+}
+
+// TestShadowWaits: why it waits is said once, not at every look.
+func TestShadowWaits(t *testing.T) {
+	w := newWorker("m", &fakeModel{}, nil, nil, quiet)
+	for want, workers := range map[string][]*worker{"no camera has this model": nil, "none came": {w}} {
+		synctest.Test(t, func(t *testing.T) {
+			var said []string
+			s := &shadow{workers: func(string) []*worker { return workers }, hold: func(reason string) { said = append(said, reason) }}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if _, err := s.next(ctx); err == nil {
+				t.Error("a frame from nowhere")
+			}
+			if said = slices.Compact(said); len(said) != 1 || !strings.Contains(said[0], want) {
+				t.Errorf("it said %q, want %s", said, want)
+			}
+		})
+	}
+}
+
+// TestShadowOfAFailingModel: without answers to compare with, it says why it
+// waits and leaves half of the time to others.
+func TestShadowOfAFailingModel(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "m", "1")
+	if err := smallmodel.WriteBundle(dir, smallmodel.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := startCompanion(ctx, ProbeRequest{Model: dir, Delegate: tflite.CPU, Threads: 1, Runs: 3}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	w := newWorker("m", &fakeModel{}, nil, nil, quiet)
+	frame := &sensors.Frame{Image: rawPicture(1)}
+	w.tap.Store(nil)
+	go func() {
+		for ctx.Err() == nil {
+			if tap := w.tap.Load(); tap != nil {
+				if to := tap.copyFrame(frame); to != nil {
+					tap.answered(to, &tflite.Output{}, errors.New("no device"))
+				}
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	var said []string
+	s := &shadow{
+		frames: 4, workers: func(string) []*worker { return []*worker{w} }, step: func(int, int) {},
+		hold: func(reason string) {
+			if said = append(said, reason); reason != "" {
+				cancel()
+			}
+		},
+	}
+	if err := s.run(ctx, c, true, &payload.Proof{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "the present model fails: no device") {
+		t.Errorf("it said %q", said[:min(len(said), 5)])
 	}
 }

@@ -56,26 +56,29 @@ func (ts *tasks) start(name string, bound time.Duration, fn func(context.Context
 // end stops a task (nil is none) and waits for it within its bound. One that
 // does not end is left behind and named, so that the parts after it, the store
 // above all, still end in order.
-func (ts *tasks) end(t *task) {
-	if t == nil {
-		return
+func (ts *tasks) end(t *task) { ts.endAll([]*task{t}) }
+
+// endAll ends several at once, so that their bounds do not add up.
+func (ts *tasks) endAll(all []*task) {
+	began := time.Now()
+	for _, t := range all {
+		if t != nil {
+			t.cancel()
+		}
 	}
-	t.cancel()
-	timer := time.NewTimer(t.bound)
+	for _, t := range all {
+		if t != nil {
+			ts.await(t, t.bound-time.Since(began))
+		}
+	}
+}
+
+func (ts *tasks) await(t *task, left time.Duration) {
+	timer := time.NewTimer(max(left, time.Millisecond)) // what has ended is seen to have
 	defer timer.Stop()
 	select {
 	case <-t.done:
 	case <-timer.C:
 		ts.log.Error("part did not end in time, going on without it", "part", t.name, "bound", t.bound)
-	}
-}
-
-// endAll ends several at once, so that their bounds do not add up.
-func (ts *tasks) endAll(all []*task) {
-	for _, t := range all {
-		t.cancel()
-	}
-	for _, t := range all {
-		ts.end(t)
 	}
 }

@@ -35,18 +35,25 @@ func (d *trialDevice) Inspect(dir string) (digest string, err error) {
 }
 
 // configured is the model of the configuration whose bundle has that name.
-func (d *trialDevice) configured(ctx context.Context, model string) (cfg configs.Config, m configs.Model, err error) {
-	err = d.agent.ask(ctx, func(context.Context) error {
-		cfg = d.agent.cfg
-		for _, c := range cfg.Models {
+func (d *trialDevice) configured(ctx context.Context, model string) (configs.Config, configs.Model, error) {
+	var found struct {
+		cfg   configs.Config
+		model configs.Model
+	}
+	err := d.agent.ask(ctx, func(context.Context) error {
+		found.cfg = d.agent.cfg
+		for _, c := range found.cfg.Models {
 			if name, err := tflite.BundleName(c.Path); err == nil && name == model {
-				m = c
+				found.model = c
 				return nil
 			}
 		}
 		return fmt.Errorf("no configured model is called %s", model)
 	})
-	return cfg, m, err
+	if err != nil {
+		return configs.Config{}, configs.Model{}, err
+	}
+	return found.cfg, found.model, nil
 }
 
 // Probe implements update.Device: the model runs its golden samples on each

@@ -75,10 +75,7 @@ func (a *Agent) openUpdates(cfg configs.Config) (*updates, error) {
 		}}
 		o.Repository = u.repository
 	}
-	var err error
-	if u.machine, err = update.Open(o); err != nil {
-		return nil, err
-	}
+	u.machine = update.Open(o)
 	// What the connection that there is has got holds on.
 	wanted := []string{payload.Desired(cfg.Fleet, cfg.Updates.Cohort), topics.Pin()}
 	if u.documents = a.documents; u.documents == nil || !slices.Equal(u.documents.Topics(), wanted) {
@@ -220,7 +217,8 @@ type request struct {
 	done chan error
 }
 
-// ask has the agent's goroutine do something, and waits for it.
+// ask has the agent's goroutine do something, and waits for it. When it returns
+// an error, that may still be under way: what do writes is not to be read.
 func (a *Agent) ask(ctx context.Context, do func(ctx context.Context) error) error {
 	r := request{do, make(chan error, 1)}
 	select {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/egret-edge/egret/fleet/repo"
+	"github.com/egret-edge/egret/sync/ota/store"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/sync/release"
 	"github.com/egret-edge/egret/test/smallmodel"
@@ -196,4 +197,63 @@ func TestReloadInTrial(t *testing.T) {
 	s.reaches(2, payload.Committed)
 	s.answers(2, 3)
 	d.stop()
+}
+
+// TestBrokerTurnedOffInTrial: a device that is told to have no broker does not
+// wait for one to confirm what the model on trial made.
+func TestBrokerTurnedOffInTrial(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 4, trial_frames: 60, poll: 100ms}\n")
+	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
+	d := started(t, s.config)
+	s.roll(2, 1, nil)
+	s.recorded(2, payload.Shadow, payload.Trial)
+	s.broker.Stop()
+	text, err := os.ReadFile(s.config.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.config.path, []byte(strings.Replace(string(text), "mqtt: {", "mqtt: {enabled: false, ", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.waitLog("waits for the broker to confirm")
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	d.waitLog("msg=reloaded")
+	d.waitLog("update committed")
+	d.stop()
+}
+
+// TestRefusedReload: a configuration that is refused takes nothing away, also
+// when it names another folder for the model.
+func TestRefusedReload(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
+	d := started(t, s.config)
+	s.roll(2, 1, nil)
+	s.reaches(2, payload.Committed)
+	other := filepath.Join(s.dir, "other", "colours")
+	bad := s.model(1, smallmodel.Options{Seed: 1}, other)
+	if err := os.Truncate(filepath.Join(bad, "model.tflite"), 1000); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(s.config.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.config.path, []byte(strings.Replace(string(text), s.factory(), other, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	d.waitLog("reload refused")
+	s.answers(2, 3)
+	d.stop()
+	rec, err := store.New(s.state()).Load()
+	if v := rec.Models["colours"].Current; err != nil || v == nil || v.Version != 2 {
+		t.Errorf("after a refused reload the record has %+v, %v", rec.Models["colours"], err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -306,4 +307,48 @@ func TestNoRepository(t *testing.T) {
 			t.Errorf("a fixed model was changed: %+v", r.record())
 		}
 	})
+}
+
+// TestRepositoryTakenAway: a download that was under way ends when the
+// configuration names no repository any more, and begins anew with one.
+func TestRepositoryTakenAway(t *testing.T) {
+	for name, state := range map[string]payload.ReleaseState{"downloading": payload.Downloading, "its file is lost": payload.Verifying} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				r.repo.download = func(step context.Context) error {
+					if state == payload.Downloading {
+						return hang(step)
+					}
+					return nil
+				}
+				r.hook = func(step string) {
+					if step == string(payload.Verifying) && ctx.Err() == nil { // the power fails
+						cancel()
+						runtime.Goexit()
+					}
+				}
+				r.rollout(doc(2, 1, 1))
+				r.stop()
+				if got := r.record().Attempt.State; got != state {
+					t.Fatalf("it is %s", got)
+				}
+				if err := os.RemoveAll(r.o.Store.Downloads()); err != nil {
+					t.Fatal(err)
+				}
+				cancel()
+				repo := r.o.Repository
+				r.o.Repository, r.repo.download = nil, nil
+				r.start()
+				wait(time.Hour)
+				r.want(payload.Rejected, 1, "set updates.repository")
+				r.stop()
+				r.o.Repository = repo
+				r.start()
+				r.rollout(doc(2, 1, 1))
+				r.want(payload.Committed, 2, "")
+			})
+		})
+	}
 }

@@ -180,7 +180,7 @@ func fingerprint(dir string) (string, error) {
 func (m *Machine) collect() {
 	m.look() // an order may just have asked for one
 	m.mu.Lock()
-	if m.blind != "" { // what is pinned is not known
+	if m.blind != "" || m.closed { // what is pinned is not known, or what is needed
 		m.mu.Unlock()
 		return
 	}

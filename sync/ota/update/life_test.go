@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -299,6 +300,31 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
+// TestDiskFullAtStart: the agent starts, with the model that has proved itself:
+// the starts of one on trial cannot be counted.
+func TestDiskFullAtStart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.rollout(doc(2, 1, 1))
+		r.dev.trial = func(ctx context.Context, _ store.Version, _ *payload.Proof) error { return hang(ctx) }
+		r.rollout(doc(3, 2, 1))
+		r.want(payload.Trial, 3, "")
+		r.stop()
+		blocked := filepath.Join(r.o.Store.Updates(), "record.json.new")
+		if err := os.Mkdir(blocked, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		wait(time.Hour)
+		r.want(payload.RolledBack, 2, "could not count its starts")
+		if err := os.Remove(blocked); err != nil {
+			t.Fatal(err)
+		}
+		r.rollout(doc(3, 3, 1))
+		wait(2 * time.Hour)
+		r.want(payload.Trial, 3, "")
+	})
+}
+
 // TestApplyFails: what is on disk is applied until it works.
 func TestApplyFails(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
@@ -347,6 +373,51 @@ func TestProgress(t *testing.T) {
 		r.want(payload.Committed, 2, "")
 		if p := r.m.Reported().Progress; p != nil {
 			t.Errorf("%+v at the end", p)
+		}
+	})
+}
+
+// TestStoppedWhileGoingBack: a device that does not swap any more, because the
+// agent ends, keeps nobody waiting; the next start has what was gone back to.
+func TestStoppedWhileGoingBack(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.dev.trial = func(context.Context, store.Version, *payload.Proof) error {
+			r.dev.apply = hang
+			return Refuse("it is bad")
+		}
+		r.rollout(doc(2, 1, 1))
+		r.dev.apply = nil
+		r.restart(true)
+		r.want(payload.RolledBack, 1, "it is bad")
+	})
+}
+
+// TestLeftBehind: a machine that was closed while a slow disk held it up changes
+// nothing any more: the next one has the record.
+func TestLeftBehind(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		goOn := make(chan struct{})
+		var once sync.Once
+		r.dev.inspect = func(string) error { once.Do(func() { <-goOn }); return nil }
+		r.rollout(doc(2, 1, 1))
+		doc2, _ := release.ParseTarget(doc(2, 1, 1).Target)
+		old, ended := r.m, make(chan struct{})
+		go func(stop func()) { stop(); close(ended) }(r.stop)
+		synctest.Wait()
+		if err := old.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(r.o.Store.Dir(doc2) + ".new"); err != nil { // as the next one's unpacking does
+			t.Fatal(err)
+		}
+		r.dev.inspect = nil
+		r.start()
+		synctest.Wait()
+		close(goOn)
+		<-ended
+		r.want(payload.Committed, 2, "")
+		if a := r.record().Attempt; a == nil || a.State != payload.Committed {
+			t.Errorf("the record has %+v", a)
 		}
 	})
 }

@@ -252,10 +252,7 @@ func inBubble(t *testing.T, r *rig, test func()) {
 // open makes the next life of the agent.
 func (r *rig) open() {
 	r.t.Helper()
-	m, err := Open(r.o)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	m := Open(r.o)
 	r.m = m
 	m.step = func(step string) {
 		r.mu.Lock()

@@ -96,11 +96,11 @@ func (m *Machine) advance(agent context.Context, a store.Attempt) error {
 	case broken && err != nil && stop.pause:
 		return nil
 	case broken && err != nil:
-		return m.end(context.WithoutCancel(ctx), stop.reason, stop.forget)
+		return m.end(agent, stop.reason, stop.forget)
 	case agent.Err() != nil && err != nil: // it is ending
 		return nil
 	case errors.As(err, &refusal):
-		return m.end(context.WithoutCancel(ctx), refusal.Reason, false)
+		return m.end(agent, refusal.Reason, false)
 	case err == nil:
 		m.delay.Lasted(m.delay.Max)
 	}

@@ -136,6 +136,7 @@ type Machine struct {
 	prog    payload.Progress
 	said    time.Time // when progress was reported last
 	fell    bool      // GiveUp changed the record, which Run has yet to report
+	closed  bool      // the record is somebody else's
 }
 
 // maxDeaths ends of the agent without order while a model is on trial count
@@ -143,8 +144,9 @@ type Machine struct {
 const maxDeaths = 3
 
 // Open reads the record and counts a start of the agent. It comes before any
-// model is loaded: what Serving says from then on is what may be loaded.
-func Open(o Options) (*Machine, error) {
+// model is loaded: what Serving says from then on is what may be loaded. It
+// opens whatever is wrong with the disk.
+func Open(o Options) *Machine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -176,10 +178,14 @@ func Open(o Options) (*Machine, error) {
 		m.blind = err.Error()
 		o.Log.Error("orders are not obeyed", "error", err)
 	}
-	if err := m.o.Store.Save(m.rec); err != nil { // a full disk must not keep the agent from starting
-		o.Log.Error("this start is not on record", "error", err)
+	if err := m.o.Store.Save(m.rec); err != nil {
+		// A full disk must not cost the model that serves.
+		o.Log.Error("the start is not recorded, and no update goes on until there is room", "error", err)
+		if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
+			m.fall("the agent could not count its starts: " + oneLine(err.Error()))
+		}
 	}
-	return m, nil
+	return m
 }
 
 func orDefault(d, def time.Duration) time.Duration {
@@ -223,10 +229,15 @@ func (m *Machine) configured(name string) (Configured, bool) {
 	return m.o.Models[i], true
 }
 
-// Close is called at an orderly end, after Run has returned.
+// Close is called at an orderly end, after Run has returned, or was left behind:
+// held up by a slow disk, it changes nothing any more.
 func (m *Machine) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed {
+		return nil
+	}
+	m.closed = true
 	if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
 		a.Starts-- // this start was none of the model's doing
 		return m.o.Store.Save(m.rec)
@@ -292,7 +303,7 @@ func (m *Machine) saveStep(name string, a *store.Attempt, change func()) error {
 
 func (m *Machine) saveIf(name string, still func() bool, change func()) error {
 	m.mu.Lock()
-	if !still() {
+	if m.closed || !still() {
 		m.mu.Unlock()
 		return errFell
 	}

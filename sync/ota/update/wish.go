@@ -116,10 +116,12 @@ func (m *Machine) consider(doc release.Rollout) (begin bool, state payload.Relea
 	case !m.pinned() && !doc.Selects(m.o.Topics.Device):
 		return false, payload.Idle, fmt.Sprintf("not among the first %.2f %% of the cohort", float64(doc.BasisPoints)/100)
 	case m.o.Repository == nil:
-		return false, payload.Idle, "this device has no repository: set updates.repository"
+		return false, payload.Idle, noRepository
 	}
 	return true, payload.Idle, ""
 }
+
+const noRepository = "this device has no repository: set updates.repository"
 
 // interrupt breaks the present step off when it is no longer wanted. The caller
 // holds mu.
@@ -138,6 +140,9 @@ func (m *Machine) unwanted() error {
 	a := m.rec.Attempt
 	if a == nil || a.State.Ended() {
 		return nil
+	}
+	if a.State == payload.Downloading && m.o.Repository == nil { // the configuration had one when it began
+		return &errStop{reason: noRepository, forget: true}
 	}
 	if waiting := m.orders.Waiting(m.rec.Obeyed); slices.ContainsFunc(waiting, func(o store.Order) bool { return o.Model.Name == a.Model.Name }) {
 		return &errStop{reason: "an order on the device came between"}
