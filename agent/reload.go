@@ -78,11 +78,7 @@ func (a *Agent) prepareReload(ctx context.Context, cfg configs.Config, newClient
 			return nil, nil, err
 		}
 	}
-	resolved, err := versions{machine: a.updates.machine, store: store.New(cfg.StateDir)}.resolve(cfg, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	pl, err = a.pipeline.prepare(ctx, resolved)
+	pl, err = a.prepare(ctx, versions{machine: a.updates.machine, store: store.New(cfg.StateDir)}, cfg, nil)
 	return client, pl, err
 }
 

@@ -210,11 +210,7 @@ func (a *Agent) planTrial(ctx context.Context) (*plan, error) {
 		if err := damaged(v); err != nil {
 			return nil, update.Refuse("%v", err)
 		}
-		resolved, err := versions{machine: m, store: store.New(a.cfg.StateDir)}.resolve(a.cfg, nil)
-		if err != nil {
-			return nil, err
-		}
-		pl, err := a.pipeline.prepare(ctx, resolved)
+		pl, err := a.prepare(ctx, versions{machine: m, store: store.New(a.cfg.StateDir)}, a.cfg, nil)
 		var broken *modelError
 		if errors.As(err, &broken) && ctx.Err() == nil {
 			for _, c := range a.cfg.Models {
@@ -268,7 +264,7 @@ func (d *trialDevice) Trial(ctx context.Context, v store.Version, invokeUs float
 	vouched, moved := time.Time{}, time.Now()
 	for {
 		now := a.trialWorkers(v)
-		if !slices.Equal(now, w) { // a reload in between: counted anew
+		if !slices.Equal(now, w) { // a reload in between: their counts begin anew, its own goes on
 			w = now
 			answered, failed = totals(w)
 			answered -= uint64(p.Answered)

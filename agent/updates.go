@@ -244,11 +244,7 @@ func (a *Agent) plan(ctx context.Context, cfg configs.Config, m *update.Machine)
 		if err := a.sound(cfg, m); err != nil {
 			return nil, err
 		}
-		resolved, err := v.resolve(cfg, skip)
-		if err != nil {
-			return nil, err
-		}
-		pl, err := a.pipeline.prepare(ctx, resolved)
+		pl, err := a.prepare(ctx, v, cfg, skip)
 		var broken *modelError
 		if err == nil || ctx.Err() != nil || !errors.As(err, &broken) {
 			return pl, err
@@ -262,6 +258,15 @@ func (a *Agent) plan(ctx context.Context, cfg configs.Config, m *update.Machine)
 			return nil, err
 		}
 	}
+}
+
+// prepare is the pipeline's, for the versions that cfg asks for.
+func (a *Agent) prepare(ctx context.Context, v versions, cfg configs.Config, skip map[string]bool) (*plan, error) {
+	resolved, err := v.resolve(cfg, skip)
+	if err != nil {
+		return nil, err
+	}
+	return a.pipeline.prepare(ctx, resolved)
 }
 
 // sound steps back from versions whose files are damaged.

@@ -16,7 +16,8 @@ import (
 	"github.com/egret-edge/egret/tflite"
 )
 
-// modelError is why a model cannot be loaded, when its files are to blame.
+// modelError is why a model cannot be loaded, when its files are to blame or are
+// not there.
 type modelError struct {
 	model string // as the configuration, or versions, names it
 	err   error
@@ -33,7 +34,8 @@ type versions struct {
 
 // resolve replaces the models' paths by those of the versions that serve, and
 // adds a model for each other version that a policy or a camera asks for; its
-// name is <name>@<version>. skip are models that shall be left out.
+// name is <name>@<version>. skip are models that shall be left out: what serves
+// takes their cameras.
 func (v versions) resolve(cfg configs.Config, skip map[string]bool) (configs.Config, error) {
 	out := cfg
 	out.Models, out.Cameras = nil, slices.Clone(cfg.Cameras)
@@ -94,9 +96,12 @@ func (v versions) resolve(cfg configs.Config, skip map[string]bool) (configs.Con
 		case configs.Canary:
 			path, ok = v.machine.Canary(name)
 		default:
+			if skip[c.Model] {
+				break
+			}
 			version, _ := strconv.Atoi(label) // checked by configs
 			if path, err = v.path(name, m.Path, version); err != nil {
-				return out, fmt.Errorf("camera %s: %w", c.Name, err)
+				return out, &modelError{c.Model, fmt.Errorf("camera %s: %w", c.Name, err)}
 			}
 			ok = true
 		}

@@ -293,6 +293,22 @@ func TestModelVersions(t *testing.T) {
 	}
 }
 
+// TestModelVersionGone: a camera whose version is not on the device, as after a
+// new card, runs what serves, also after a swap.
+func TestModelVersionGone(t *testing.T) {
+	s := newSite(t, "")
+	s.twoCameras("colours@2", "colours")
+	answer := s.cameras()
+	d := started(t, s.config)
+	answer(map[string]int{"front": 1, "back": 1})
+	d.waitLog("there is no version 2 of colours on this device")
+	s.publish(3, s.model(3, smallmodel.Options{Seed: 3}, t.TempDir()+"/colours"), nil)
+	s.roll(3, 1, nil)
+	s.reaches(3, payload.Committed)
+	answer(map[string]int{"front": 3, "back": 3})
+	d.stop()
+}
+
 // TestModelDoctor: the doctor looks at what serves, not at the highest version.
 func TestModelDoctor(t *testing.T) {
 	s := newSite(t, "")
