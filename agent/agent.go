@@ -197,7 +197,9 @@ func (a *Agent) loop(ctx context.Context) error {
 			a.log.Info("stopping")
 			return nil
 		case err := <-a.tasks.failed:
-			a.stuck = errors.Is(err, errStuck)
+			if a.stuck = errors.Is(err, errStuck); a.stuck {
+				a.updates.machine.Stuck()
+			}
 			return err
 		case <-a.opts.Reload:
 			a.reload(ctx)

@@ -78,7 +78,7 @@ func (a *Agent) prepareReload(ctx context.Context, cfg configs.Config, newClient
 			return nil, nil, err
 		}
 	}
-	pl, err = a.prepare(ctx, versions{machine: a.updates.machine, store: store.New(cfg.StateDir)}, cfg, nil)
+	pl, err = a.prepare(ctx, versions{machine: a.updates.machine, store: store.New(cfg.StateDir), log: a.log}, cfg, nil)
 	return client, pl, err
 }
 

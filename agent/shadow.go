@@ -39,6 +39,7 @@ const manySkipped = 10
 // is alike the present model's when comparable is set.
 func (s *shadow) run(ctx context.Context, c *companion, comparable bool, p *payload.Proof) error {
 	skipped := 0 // in a row
+	alone := 0   // frames that the new model answered and the present one did not
 	for p.Frames = 0; p.Frames < s.frames; {
 		t, err := s.next(ctx)
 		if err != nil {
@@ -46,6 +47,11 @@ func (s *shadow) run(ctx context.Context, c *companion, comparable bool, p *payl
 		}
 		began := time.Now()
 		a, err := c.answer(ctx, t.held.frame.Image)
+		if t.err != nil && err == nil && plausible(a.Results) == nil {
+			if alone++; alone >= s.frames {
+				return nil // a model that fails cannot keep its successor away
+			}
+		}
 		if errors.Is(err, errPicture) || t.err != nil {
 			if skipped++; skipped == manySkipped {
 				reason := err
@@ -83,9 +89,13 @@ func (s *shadow) run(ctx context.Context, c *companion, comparable bool, p *payl
 	return nil
 }
 
+// manyMissed times tapPatience without a frame are worth a word: there are
+// cameras with a picture in ten seconds.
+const manyMissed = 6
+
 // next waits for a frame with the present model's answer.
 func (s *shadow) next(ctx context.Context) (*tapped, error) {
-	for {
+	for missed := 1; ; missed++ {
 		t := newTap()
 		workers := s.workers(s.model)
 		for _, w := range workers {
@@ -99,11 +109,11 @@ func (s *shadow) next(ctx context.Context) (*tapped, error) {
 			s.untap(workers)
 			return got, nil
 		case <-timer.C:
-			reason := "waits for frames: none came"
 			if len(workers) == 0 {
-				reason = "waits for frames: no camera has this model"
+				s.hold("waits for frames: no camera has this model")
+			} else if missed >= manyMissed {
+				s.hold("waits for frames: none came")
 			}
-			s.hold(reason)
 		case <-ctx.Done():
 			timer.Stop()
 			s.untap(workers)

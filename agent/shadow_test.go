@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/png"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -209,7 +210,8 @@ func TestShadowWaits(t *testing.T) {
 }
 
 // TestShadowOfAFailingModel: without answers to compare with, it says why it
-// waits and leaves half of the time to others.
+// waits, and does not wait for ever: a model that fails on so many frames as
+// were to be compared cannot keep its successor away.
 func TestShadowOfAFailingModel(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m", "1")
 	if err := smallmodel.WriteBundle(dir, smallmodel.Options{}); err != nil {
@@ -237,17 +239,38 @@ func TestShadowOfAFailingModel(t *testing.T) {
 	}()
 	var said []string
 	s := &shadow{
-		frames: 4, workers: func(string) []*worker { return []*worker{w} }, step: func(int, int) {},
-		hold: func(reason string) {
-			if said = append(said, reason); reason != "" {
-				cancel()
-			}
-		},
+		frames: manySkipped + 5, workers: func(string) []*worker { return []*worker{w} }, step: func(int, int) {},
+		hold: func(reason string) { said = append(said, reason) },
 	}
-	if err := s.run(ctx, c, true, &payload.Proof{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
+	var p payload.Proof
+	if err := s.run(ctx, c, true, &p); err != nil || p.Frames != 0 || p.Agreement != nil {
+		t.Errorf("error %v, proof %+v", err, p)
 	}
 	if len(said) != 1 || !strings.Contains(said[0], "the present model fails: no device") {
 		t.Errorf("it said %q", said[:min(len(said), 5)])
+	}
+}
+
+// TestHangLimit: a model on trial is found to hang before systemd's watchdog
+// ends the agent.
+func TestHangLimit(t *testing.T) {
+	for _, tt := range []struct {
+		watchdog     string
+		invoke, want time.Duration
+	}{
+		{"", 36 * time.Millisecond, 10 * time.Second},
+		{"", 2 * time.Second, 40 * time.Second},
+		{"30000000", 36 * time.Millisecond, 10 * time.Second},
+		{"30000000", 2 * time.Second, 12 * time.Second},
+	} {
+		t.Setenv("WATCHDOG_PID", "")
+		t.Setenv("WATCHDOG_USEC", tt.watchdog)
+		if tt.watchdog == "" {
+			os.Unsetenv("WATCHDOG_USEC")
+		}
+		os.Unsetenv("WATCHDOG_PID")
+		if got := hangLimit(tt.invoke); got != tt.want {
+			t.Errorf("watchdog %q, Invoke %v: %v, want %v", tt.watchdog, tt.invoke, got, tt.want)
+		}
 	}
 }

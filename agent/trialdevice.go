@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sync/ota/store"
 	"github.com/egret-edge/egret/sync/ota/update"
@@ -210,7 +212,7 @@ func (a *Agent) planTrial(ctx context.Context) (*plan, error) {
 		if err := damaged(v); err != nil {
 			return nil, update.Refuse("%v", err)
 		}
-		pl, err := a.prepare(ctx, versions{machine: m, store: store.New(a.cfg.StateDir)}, a.cfg, nil)
+		pl, err := a.prepare(ctx, versions{machine: m, store: store.New(a.cfg.StateDir), log: a.log}, a.cfg, nil)
 		var broken *modelError
 		if errors.As(err, &broken) && ctx.Err() == nil {
 			for _, c := range a.cfg.Models {
@@ -337,12 +339,23 @@ func invokeTimes(workers []*worker) (us []float64) {
 	return us
 }
 
+// hangLimit is how long an Invoke on trial may take, when it took the model
+// before it so long: less than what the watchdog allows, which would end the
+// whole agent.
+func hangLimit(invoke time.Duration) time.Duration {
+	limit := max(hangsAfter, hangFactor*invoke)
+	if dog, err := daemon.SdWatchdogEnabled(false); err == nil && dog > 0 {
+		limit = min(limit, dog/2*8/10)
+	}
+	return limit
+}
+
 // judgeTrial tells what no model on trial may do.
 func judgeTrial(workers []*worker, p *payload.Proof, invokeUs float64) error {
 	if p.Failed >= failedFew && p.Failed*failedShare > p.Answered {
 		return update.Refuse("%d of %d frames failed", p.Failed, p.Answered+p.Failed)
 	}
-	limit := max(hangsAfter, hangFactor*time.Duration(invokeUs)*time.Microsecond)
+	limit := hangLimit(time.Duration(invokeUs) * time.Microsecond)
 	for _, w := range workers {
 		if since := w.busySince.Load(); since != 0 && monotonic(time.Now())-time.Duration(since) > limit {
 			return update.Refuse("it has worked on one frame for more than %v", limit)

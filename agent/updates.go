@@ -109,6 +109,9 @@ func (r *repository) Download(ctx context.Context, rel ota.Release, dir string) 
 	return r.client.Download(ctx, rel, dir)
 }
 
+// Policy implements update.Repository.
+func (r *repository) Policy() release.Policy { return r.client.Policy() }
+
 // openRepository opens the repository of cfg with what o says besides.
 func openRepository(cfg configs.Config, o ota.Options) (*ota.Client, error) {
 	var err error
@@ -238,7 +241,7 @@ func (a *Agent) ask(ctx context.Context, do func(ctx context.Context) error) err
 // loaded and its files are to blame, the one before it serves: a device is never
 // without a model because of an update.
 func (a *Agent) plan(ctx context.Context, cfg configs.Config, m *update.Machine) (*plan, error) {
-	v := versions{machine: m, store: store.New(cfg.StateDir)}
+	v := versions{machine: m, store: store.New(cfg.StateDir), log: a.log}
 	skip := map[string]bool{}
 	for {
 		if err := a.sound(cfg, m); err != nil {

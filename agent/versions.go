@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,7 @@ func (e *modelError) Unwrap() error { return e.err }
 type versions struct {
 	machine *update.Machine
 	store   store.Store
+	log     *slog.Logger
 }
 
 // resolve replaces the models' paths by those of the versions that serve, and
@@ -56,17 +58,15 @@ func (v versions) resolve(cfg configs.Config, skip map[string]bool) (configs.Con
 		}
 		serves := m
 		if list := m.Versions.List(); list != nil {
-			for i, version := range list {
-				path, err := v.path(name, m.Path, version)
-				if err != nil {
-					return out, fmt.Errorf("model %s: %w", m.Name, err)
-				}
-				if i == len(list)-1 {
-					serves.Path = path
-				} else {
-					add(m, strconv.Itoa(version), path)
-				}
+			there, err := v.those(m, name, list)
+			if err != nil {
+				return out, err
 			}
+			for _, version := range there[:len(there)-1] {
+				path, _ := v.path(name, m.Path, version) // it is there
+				add(m, strconv.Itoa(version), path)
+			}
+			serves.Path, _ = v.path(name, m.Path, there[len(there)-1])
 		} else if now := v.machine.Serving(name); now != nil {
 			serves.Path = now.Dir
 		}
@@ -111,6 +111,23 @@ func (v versions) resolve(cfg configs.Config, skip map[string]bool) (configs.Con
 	}
 	out.Models = append(out.Models, extra...)
 	return out, nil
+}
+
+// those lists which of the versions that the configuration names are there. One
+// that is not must not keep the others from serving.
+func (v versions) those(m configs.Model, name string, list []int) (there []int, err error) {
+	for _, version := range list {
+		if _, e := v.path(name, m.Path, version); e != nil {
+			err = fmt.Errorf("model %s: %w", m.Name, e)
+			v.log.Error("a version that version_policy names is not there", "model", m.Name, "version", version)
+			continue
+		}
+		there = append(there, version)
+	}
+	if len(there) > 0 {
+		err = nil
+	}
+	return there, err
 }
 
 // path is the folder of a version: in the configured folder, or in the store.

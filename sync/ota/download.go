@@ -101,14 +101,18 @@ func (c *Client) Find(name string) (Release, error) {
 	return *found, nil
 }
 
-// Fresh tells whether anything new may be installed: nil, ErrExpired or
-// ErrNoMetadata.
-func (c *Client) Fresh() error {
+// Policy is what was last known to be signed for the repository as a whole.
+func (c *Client) Policy() release.Policy {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.fresh()
+	if c.view == nil {
+		return release.Policy{}
+	}
+	return c.view.policy
 }
 
+// fresh tells whether anything new may be installed: nil, ErrExpired or
+// ErrNoMetadata.
 func (c *Client) fresh() error {
 	if c.view == nil {
 		return ErrNoMetadata

@@ -302,12 +302,12 @@ func TestTimeFloor(t *testing.T) {
 			r.expires = good
 			r.publish()
 			must(t, c.Refresh(context.Background()))
-			must(t, c.Fresh())
+			must(t, c.fresh())
 			if role, at, ok := c.Expires(); role == "" || !at.Equal(good) || !ok {
 				t.Errorf("Expires: %s, %v, %v, want %v", role, at, ok, good)
 			}
 			c.now = func() time.Time { return good }
-			if err := c.Fresh(); !errors.Is(err, ErrExpired) || len(mustReleases(t, c)) != 1 {
+			if err := c.fresh(); !errors.Is(err, ErrExpired) || len(mustReleases(t, c)) != 1 {
 				t.Errorf("at its end: %v", err)
 			}
 		})
@@ -329,7 +329,7 @@ func TestExpiresBeforeRefresh(t *testing.T) {
 	if role, at, ok := c.Expires(); role != "" || !at.IsZero() || ok {
 		t.Errorf("%q, %v, %v", role, at, ok)
 	}
-	if err := c.Fresh(); !errors.Is(err, ErrNoMetadata) {
+	if err := c.fresh(); !errors.Is(err, ErrNoMetadata) {
 		t.Errorf("Fresh: %v", err)
 	}
 }

@@ -28,6 +28,9 @@ type Record struct {
 	Seen map[string]Stamp `json:"seen,omitempty"`
 	// Failed are not tried again, oldest first.
 	Failed []Failure `json:"failed,omitempty"`
+	// MinSequence is the signed policy as it was seen last: by model, the
+	// lowest sequence number that may still serve.
+	MinSequence map[string]uint64 `json:"min_sequence,omitempty"`
 	// Obeyed is the number of the last order that was carried out.
 	Obeyed uint64 `json:"obeyed,omitempty"`
 }

@@ -92,6 +92,9 @@ func (m *Machine) back(name, reason string) {
 	known := m.rec.Models[name]
 	bad := *known.Current
 	known.Current, known.Previous = known.Previous, nil
+	if m.withdrawn(name, known.Current) {
+		known.Current = nil // the factory model was never in the repository
+	}
 	if bad.Dir == inBase(known.Base, bad.Version) {
 		known.Looked = min(known.Looked, bad.Version-1)
 	}
@@ -167,4 +170,10 @@ func (m *Machine) sayFallen() {
 func (m *Machine) fallen(began store.Attempt) bool {
 	now := m.attempt()
 	return now.Key != began.Key || now.State != began.State
+}
+
+// withdrawn tells whether the signed policy, as it was seen last, forbids a
+// version. The caller holds mu.
+func (m *Machine) withdrawn(name string, v *store.Version) bool {
+	return v != nil && v.Sequence > 0 && v.Sequence < m.rec.MinSequence[name]
 }

@@ -162,7 +162,12 @@ func (m *Machine) restore(ctx context.Context, o store.Order, dir string, done f
 		}
 		m.mu.Lock()
 		known := m.version(o.Model, dir)
+		withdrawn := m.withdrawn(o.Model.Name, &known)
 		m.mu.Unlock()
+		if withdrawn {
+			m.o.Log.Warn("an order cannot be carried out: the version was withdrawn", "model", o.Model.Name, "version", o.Model.Version)
+			return m.save("order", done)
+		}
 		known.Digest = digest
 		v = &known
 	}

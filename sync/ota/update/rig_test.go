@@ -122,7 +122,10 @@ type repository struct {
 	download func(ctx context.Context) error
 	at       func(call string)
 	fetched  int
+	policy   release.Policy
 }
+
+func (r *repository) Policy() release.Policy { return r.policy }
 
 func (r *repository) Refresh(ctx context.Context) error {
 	pass()

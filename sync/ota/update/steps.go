@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -173,7 +174,7 @@ func (m *Machine) download(ctx context.Context, a *store.Attempt) error {
 	ctx, cancel := context.WithTimeout(ctx, maxDownload)
 	defer cancel()
 	m.Hold("")
-	if err := m.o.Repository.Refresh(ctx); err != nil {
+	if err := m.refresh(ctx); err != nil {
 		return err
 	}
 	rel, err := m.o.Repository.Find(a.Doc.Release)
@@ -208,6 +209,47 @@ func (m *Machine) download(ctx context.Context, a *store.Attempt) error {
 		Release: rel.Release, Gen: a.Doc.Gen, Sequence: rel.Sequence,
 	}
 	return m.next(a, payload.Verifying)
+}
+
+// refresh brings the metadata up to date, and remembers the signed policy: a
+// step back may be taken when nobody can be asked.
+func (m *Machine) refresh(ctx context.Context) error {
+	if err := m.o.Repository.Refresh(ctx); err != nil {
+		return err
+	}
+	policy := m.o.Repository.Policy().MinSequence
+	m.mu.Lock()
+	same := maps.Equal(policy, m.rec.MinSequence)
+	m.mu.Unlock()
+	if same {
+		return nil
+	}
+	return m.save("policy", func() { m.rec.MinSequence = maps.Clone(policy) })
+}
+
+// recheckTime bounds a look at the repository that is not needed to go on.
+const recheckTime = 30 * time.Second
+
+// recheck refuses a release that was withdrawn since it was fetched: shadow and
+// trial may take days. What cannot be asked now was allowed before.
+func (m *Machine) recheck(ctx context.Context, a *store.Attempt) error {
+	if a.New.Bundle == "" || m.o.Repository == nil {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, recheckTime)
+	defer cancel()
+	if err := m.refresh(asking); err != nil && ctx.Err() == nil {
+		m.o.Log.Info("the repository does not say whether the release still holds", "release", a.New.Release, "error", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.withdrawn(a.Model.Name, &a.New) {
+		return Refuse("release %s was withdrawn: its sequence number %d is below %d", a.New.Release, a.New.Sequence, m.rec.MinSequence[a.Model.Name])
+	}
+	return nil
 }
 
 // maxDownload bounds one try; the next one goes on where it stopped.
@@ -398,6 +440,9 @@ func (m *Machine) shadow(ctx context.Context, a *store.Attempt) error {
 	if err := judge(limits, a.Proof); err != nil {
 		return err
 	}
+	if err := m.recheck(ctx, a); err != nil {
+		return err
+	}
 	return m.next(a, payload.Trial)
 }
 
@@ -430,6 +475,9 @@ func (m *Machine) trial(ctx context.Context, a *store.Attempt) error {
 	m.step("proved")
 	if l := m.limits(a); l.MaxSlowdown > 0 && a.Proof.Slowdown != nil && *a.Proof.Slowdown > l.MaxSlowdown {
 		return Refuse("on trial it took %.2f times as long as the model before, at most %.2f are allowed", *a.Proof.Slowdown, l.MaxSlowdown)
+	}
+	if err := m.recheck(ctx, a); err != nil {
+		return err
 	}
 	err := m.saveStep(string(payload.Committed), a, func() {
 		known := m.rec.Models[a.Model.Name]

@@ -69,6 +69,8 @@ type Repository interface {
 	Refresh(ctx context.Context) error
 	Find(name string) (ota.Release, error)
 	Download(ctx context.Context, rel ota.Release, dir string) (string, error)
+	// Policy is asked after a Refresh.
+	Policy() release.Policy
 }
 
 // Configured is a model that the configuration names.
@@ -135,6 +137,7 @@ type Machine struct {
 	waiting string // why a step waits
 	prog    payload.Progress
 	said    time.Time // when progress was reported last
+	stuck   bool      // the agent ends because a model hangs
 	fell    bool      // GiveUp changed the record, which Run has yet to report
 	closed  bool      // the record is somebody else's
 }
@@ -229,6 +232,14 @@ func (m *Machine) configured(name string) (Configured, bool) {
 	return m.o.Models[i], true
 }
 
+// Stuck says that the agent ends because a model hangs: that end is not in
+// order.
+func (m *Machine) Stuck() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stuck = true
+}
+
 // Close is called at an orderly end, after Run has returned, or was left behind:
 // held up by a slow disk, it changes nothing any more.
 func (m *Machine) Close() error {
@@ -238,7 +249,7 @@ func (m *Machine) Close() error {
 		return nil
 	}
 	m.closed = true
-	if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
+	if a := m.rec.Attempt; a != nil && a.State == payload.Trial && !m.stuck {
 		a.Starts-- // this start was none of the model's doing
 		return m.o.Store.Save(m.rec)
 	}
