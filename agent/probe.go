@@ -94,6 +94,7 @@ const maxProbeRequest = 64 << 10
 // ServeProbe is the trial process: it reads one request, a line of JSON, and
 // writes its report as one line of JSON.
 func ServeProbe(in io.Reader, out io.Writer) error {
+	expendable()
 	from := bufio.NewReaderSize(in, maxProbeRequest)
 	data, err := from.ReadSlice('\n')
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +116,12 @@ func TestCompanion(t *testing.T) {
 	defer c.close()
 	if !c.report.OK || c.report.Golden != 1 || c.report.Memory == 0 {
 		t.Errorf("report %+v", c.report)
+	}
+	if runtime.GOOS == "linux" { // when memory runs out, it goes first
+		score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", c.cmd.Process.Pid))
+		if err != nil || strings.TrimSpace(string(score)) != "1000" {
+			t.Errorf("oom_score_adj %q, %v", score, err)
+		}
 	}
 	for class := range 4 {
 		for _, img := range []pixel.Image{pngPicture(t, class), rawPicture(class)} {

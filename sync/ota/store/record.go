@@ -97,8 +97,8 @@ type Attempt struct {
 	// New is the version itself, from verifying on.
 	New    Version        `json:"new,omitzero"`
 	Limits release.Limits `json:"limits,omitzero"`
-	// Starts counts the agent's starts while it was on trial that had no
-	// orderly end so far.
+	// Starts counts the agent's starts in this state that had no orderly end so
+	// far, of the states in which the model may be to blame.
 	Starts int           `json:"starts,omitempty"`
 	Proof  payload.Proof `json:"proof,omitzero"`
 	// InvokeUs is the median Invoke of the model before it, measured beside it.

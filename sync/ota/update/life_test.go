@@ -54,6 +54,35 @@ func TestDeaths(t *testing.T) {
 	}
 }
 
+// TestDeathsWhileTried: a model that takes the whole agent down before it
+// serves, by its memory, is refused after three times; the count is of one
+// state, and orderly ends are none of it.
+func TestDeathsWhileTried(t *testing.T) {
+	for _, state := range []payload.ReleaseState{payload.Probing, payload.Shadow} {
+		for ends, want := range map[string]payload.ReleaseState{"cc": state, "ooooo": state, "ococ": state, "ccc": payload.Rejected} {
+			t.Run(string(state)+" "+ends, func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					steps[state](r)
+					r.rollout(doc(2, 1, 1))
+					for _, end := range ends {
+						r.restart(end == 'o')
+						r.rollout(doc(2, 1, 1))
+					}
+					if want == payload.Rejected {
+						r.want(want, 1, "3 times while it was tried")
+						return
+					}
+					r.want(want, 1, "")
+					unhang(r)
+					r.restart(true)
+					wait(time.Minute)
+					r.want(payload.Committed, 2, "")
+				})
+			})
+		}
+	}
+}
+
 // TestGiveUp: trial, current, previous, factory, and then there is nothing.
 func TestGiveUp(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

@@ -133,6 +133,7 @@ func (m *Machine) next(a *store.Attempt, state payload.ReleaseState) error {
 	m.o.Log.Info("update", "model", a.Model.Name, "version", a.Model.Version, "state", state)
 	return m.saveStep(string(state), a, func() {
 		*m.rec.Attempt = *a
+		m.rec.Attempt.Starts = 0
 		m.enter(state, "")
 	})
 }

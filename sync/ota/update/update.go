@@ -142,9 +142,15 @@ type Machine struct {
 	closed  bool      // the record is somebody else's
 }
 
-// maxDeaths ends of the agent without order while a model is on trial count
+// maxDeaths ends of the agent without order in one state of a new model count
 // against it. Power cuts are among them: one or two must not cost a model.
 const maxDeaths = 3
+
+// counts tells in which states a new model may take the agent down: on trial it
+// runs in the agent's process, before that it takes its memory.
+func counts(s payload.ReleaseState) bool {
+	return s == payload.Probing || s == payload.Shadow || s == payload.Trial
+}
 
 // Open reads the record and counts a start of the agent. It comes before any
 // model is loaded: what Serving says from then on is what may be loaded. It
@@ -172,9 +178,13 @@ func Open(o Options) *Machine {
 		o.Log.Error("the record of updates was damaged", "error", err)
 	}
 	m.configure()
-	if a := m.rec.Attempt; a != nil && a.State == payload.Trial {
-		if a.Starts++; a.Starts >= maxDeaths {
+	if a := m.rec.Attempt; a != nil && counts(a.State) {
+		if a.Starts++; a.Starts >= maxDeaths && a.State == payload.Trial {
 			m.fall(fmt.Sprintf("the agent ended without order %d times while it served", a.Starts))
+		} else if a.Starts >= maxDeaths {
+			reason := fmt.Sprintf("the agent ended without order %d times while it was tried", a.Starts)
+			m.rec.Fail(a.Key, reason)
+			m.enter(payload.Rejected, reason)
 		}
 	}
 	if m.orders, err = o.Store.Orders(); err != nil {
@@ -249,7 +259,7 @@ func (m *Machine) Close() error {
 		return nil
 	}
 	m.closed = true
-	if a := m.rec.Attempt; a != nil && a.State == payload.Trial && !m.stuck {
+	if a := m.rec.Attempt; a != nil && counts(a.State) && !m.stuck {
 		a.Starts-- // this start was none of the model's doing
 		return m.o.Store.Save(m.rec)
 	}
