@@ -62,7 +62,7 @@ test: ## run every test (installs Mosquitto if it is missing)
 
 race: ## run every test under the race detector
 	@DEPS_TEST=1 build/deps.sh
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m ./...
 
 lint: deps ## gofmt, go vet, staticcheck, shellcheck (if there), the units
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt -w these: $$out"; exit 1; }

@@ -204,6 +204,13 @@ func (p *picky) accept() {
 	}
 }
 
+// closed is how often it closed a connection.
+func (p *picky) closed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closes
+}
+
 // inspect forwards from the client; the last bytes of a piece are looked at
 // again with the next, where the marked text may end.
 func (p *picky) inspect(broker, client net.Conn) {
@@ -250,8 +257,8 @@ func TestPoisonEndsAsADeadLetter(t *testing.T) {
 		if st := o.Stats(); st.Dropped[outbox.DroppedRefused] != 1 || st.Produced != n || st.Held+st.Stored != 0 {
 			t.Errorf("account: %+v", st)
 		}
-		if p.closes < 7 || p.closes > 40 {
-			t.Errorf("closed %d times", p.closes)
+		if n := p.closed(); n < 7 || n > 40 {
+			t.Errorf("closed %d times", n)
 		}
 		if got := strings.Count(c.log.String(), "kept as a dead letter"); got != 1 {
 			t.Errorf("said %d times:\n%s", got, c.log)

@@ -48,6 +48,9 @@ func TestKilledInEachState(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
 	states := []payload.ReleaseState{payload.Downloading, payload.Verifying, payload.Probing, payload.Shadow, payload.Trial, payload.Committed}
+	if len(buildFlags) > 0 { // with the race detector all takes several times as long
+		states = states[3:5]
+	}
 	for i := range states {
 		v := i + 2
 		s.publish(v, s.model(v, smallmodel.Options{Seed: uint64(v)}, t.TempDir()+"/colours"), nil)
@@ -106,8 +109,11 @@ func TestKilledOnTrial(t *testing.T) {
 
 // kills is how often TestKilledAnywhere kills the agent.
 func kills() int {
-	if os.Getenv("EGRET_SOAK") != "" {
+	switch {
+	case os.Getenv("EGRET_SOAK") != "":
 		return 150
+	case len(buildFlags) > 0: // with the race detector all takes several times as long
+		return 2
 	}
 	return 6
 }
