@@ -58,7 +58,7 @@ run: build ## run the demo: two folders of pictures, two models, a broker on 127
 test: ## run every test (installs Mosquitto if it is missing)
 	@DEPS_TEST=1 build/deps.sh
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 race: ## run every test under the race detector
 	@DEPS_TEST=1 build/deps.sh
