@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/egret-edge/egret/internal/wholefile"
 )
 
 // writePublic replaces a file that a web server hands out, so that a crash or a
@@ -36,7 +38,7 @@ func writeAs(path string, mode, dirMode fs.FileMode, write func(io.Writer) error
 		_ = os.Remove(f.Name())
 		return err
 	}
-	return syncDir(dir)
+	return wholefile.SyncDir(dir)
 }
 
 // makeDir is os.MkdirAll, with each new name on the disk when it returns.
@@ -53,7 +55,7 @@ func makeDir(dir string, mode fs.FileMode) error {
 	case err != nil:
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return wholefile.SyncDir(filepath.Dir(dir))
 }
 
 func content(data []byte) func(io.Writer) error {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/egret-edge/egret/internal/wholefile"
 )
 
 const maxRootKeys = 16
@@ -84,7 +86,7 @@ func Init(dir string, o InitOptions) (keys []*KeyFile, err error) {
 	if err := os.Rename(temp, dir); err != nil {
 		return keys, err
 	}
-	return keys, syncDir(filepath.Dir(filepath.Clean(dir)))
+	return keys, wholefile.SyncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
 // fill writes the first version of everything.

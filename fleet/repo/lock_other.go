@@ -21,6 +21,3 @@ func lock(path string) (unlock func() error, err error) {
 	}
 	return func() error { return errors.Join(f.Close(), os.Remove(path)) }, nil
 }
-
-// syncDir does nothing: not every system can flush a folder.
-func syncDir(string) error { return nil }

@@ -23,12 +23,3 @@ func lock(path string) (unlock func() error, err error) {
 	}
 	return f.Close, nil
 }
-
-// syncDir makes names in a folder last.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}

@@ -23,6 +23,3 @@ func lock(path string) (unlock func() error, err error) {
 	}
 	return f.Close, nil
 }
-
-// syncDir does nothing: Windows cannot flush a folder.
-func syncDir(string) error { return nil }

@@ -5,5 +5,3 @@ package ota
 import "errors"
 
 func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }
-
-func syncDir(string) error { return nil }

@@ -154,7 +154,7 @@ func (c *Client) write(name, path string, data []byte) error {
 	if err := wholefile.Write(path, data); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return wholefile.SyncDir(filepath.Dir(path))
 }
 
 // fetchPolicy fetches the signed policy, if there is one.

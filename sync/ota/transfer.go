@@ -63,7 +63,7 @@ func (d *transfer) run(ctx context.Context, dir string) error {
 		return err
 	}
 	_ = os.Remove(d.etag)
-	return syncDir(dir)
+	return wholefile.SyncDir(dir)
 }
 
 // once asks for what is missing. It tells whether what was there counted.

@@ -49,16 +49,23 @@ func TestFolder(t *testing.T) {
 	d.stop()
 }
 
-// TestOfflineTrial: a model on trial is not committed while the broker is away,
-// and is when that has confirmed a message.
-func TestOfflineTrial(t *testing.T) {
-	t.Parallel()
+// withoutBroker is a device with version 2 on its way, whose broker is gone.
+func withoutBroker(t *testing.T) (*site, *daemon) {
+	t.Helper()
 	s := newSite(t, "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 4, trial_frames: 60, poll: 100ms}\n")
 	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
 	d := started(t, s.config)
 	s.roll(2, 1, nil)
 	s.recorded(2, payload.Shadow, payload.Trial)
 	s.broker.Stop()
+	return s, d
+}
+
+// TestOfflineTrial: a model on trial is not committed while the broker is away,
+// and is when that has confirmed a message.
+func TestOfflineTrial(t *testing.T) {
+	t.Parallel()
+	s, d := withoutBroker(t)
 	s.recorded(2, payload.Trial)
 	d.waitLog("waits for the broker to confirm a message")
 	if a := s.attempt(); a.State != payload.Trial {
@@ -203,12 +210,7 @@ func TestReloadInTrial(t *testing.T) {
 // wait for one to confirm what the model on trial made.
 func TestBrokerTurnedOffInTrial(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 4, trial_frames: 60, poll: 100ms}\n")
-	s.publish(2, s.model(2, smallmodel.Options{Seed: 2}, t.TempDir()+"/colours"), nil)
-	d := started(t, s.config)
-	s.roll(2, 1, nil)
-	s.recorded(2, payload.Shadow, payload.Trial)
-	s.broker.Stop()
+	s, d := withoutBroker(t)
 	text, err := os.ReadFile(s.config.path)
 	if err != nil {
 		t.Fatal(err)

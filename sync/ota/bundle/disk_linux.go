@@ -1,8 +1,6 @@
 package bundle
 
 import (
-	"errors"
-	"os"
 	"syscall"
 )
 
@@ -13,13 +11,4 @@ func freeBytes(dir string) (n int64, ok bool) {
 		return 0, false
 	}
 	return int64(st.Bavail) * int64(st.Bsize), true
-}
-
-// syncDir brings a folder's names to disk.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

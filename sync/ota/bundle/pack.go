@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sync/release"
 )
 
@@ -47,7 +48,7 @@ func Pack(dir, file string) (err error) {
 	if err := os.Rename(out.Name(), file); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(file))
+	return wholefile.SyncDir(filepath.Dir(file))
 }
 
 // list gives the folder's files, in order.

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/egret-edge/egret/internal/wholefile"
 )
 
 // Unpack makes the folder dir of the zip file. Dir must not exist; check, when
@@ -68,7 +70,7 @@ func Unpack(file, dir string, check func(dir string) error) (err error) {
 	if err := os.Rename(fresh, dir); err != nil {
 		return err
 	}
-	return syncDir(parent)
+	return wholefile.SyncDir(parent)
 }
 
 // extract writes all files below root, on disk when it returns.
@@ -93,7 +95,7 @@ func extract(z *zip.Reader, root string) error {
 		}
 	}
 	for d := range folders {
-		if err := syncDir(d); err != nil {
+		if err := wholefile.SyncDir(d); err != nil {
 			return err
 		}
 	}

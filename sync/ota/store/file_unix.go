@@ -9,15 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncDir makes a rename last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // handOver gives path to the owner of the folder like: a command that root runs
 // must not leave files that the agent cannot read.
 func handOver(path, like string) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sync/release"
 )
 
@@ -149,7 +150,7 @@ func (s Store) Command(change func(*Orders) error) error {
 	if err := os.Rename(filepath.Join(s.Updates(), ready), filepath.Join(s.Updates(), ordersFile)); err != nil {
 		return fmt.Errorf("give an order: %w", err)
 	}
-	if err := syncDir(s.Updates()); err != nil {
+	if err := wholefile.SyncDir(s.Updates()); err != nil {
 		return fmt.Errorf("give an order: %w", err)
 	}
 	return nil

@@ -219,7 +219,7 @@ func (s Store) write(name string, data []byte) error {
 	if err := wholefile.Write(filepath.Join(s.Updates(), name), data); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	if err := syncDir(s.Updates()); err != nil {
+	if err := wholefile.SyncDir(s.Updates()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sync/release"
 )
 
@@ -93,7 +94,7 @@ func (s Store) Remove(m release.Model) error {
 		return fmt.Errorf("remove model %s version %d: %w", m.Name, m.Version, err)
 	}
 	// The new name must be on disk before the first file is gone.
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := wholefile.SyncDir(filepath.Dir(dir)); err != nil {
 		return fmt.Errorf("remove model %s version %d: %w", m.Name, m.Version, err)
 	}
 	if err := os.RemoveAll(gone); err != nil {
