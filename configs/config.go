@@ -27,6 +27,7 @@ type Config struct {
 	Outbox    Outbox    `yaml:"outbox" doc:"the durable queue"`
 	MQTT      MQTT      `yaml:"mqtt" doc:"the broker"`
 	Telemetry Telemetry `yaml:"telemetry" doc:"what the device says about itself"`
+	API       API       `yaml:"api" doc:"the local HTTP interface and the dashboard"`
 	Updates   Updates   `yaml:"updates" doc:"how new models come, and what they must prove"`
 }
 
@@ -199,6 +200,7 @@ func Default() Config {
 			HomeAssistant: HomeAssistant{Prefix: "homeassistant"},
 		},
 		Telemetry: Telemetry{Interval: Duration(30 * time.Second)},
+		API:       defaultAPI(),
 		Updates: Updates{
 			Cohort: "default", Poll: Duration(10 * time.Second),
 			ShadowFrames: 100, TrialFrames: 100, MinAgreement: 0.1,

@@ -138,6 +138,10 @@ func (c *Config) resolve(dir string) {
 	at(&c.Updates.Root)
 	at(&c.Updates.CAFile)
 	at(&c.Updates.TokenFile)
+	at(&c.API.TokenFile)
+	at(&c.API.TLS.CertFile)
+	at(&c.API.TLS.KeyFile)
+	at(&c.API.TLS.ClientCAFile)
 	for i := range c.Models {
 		at(&c.Models[i].Path)
 		at(&c.Models[i].Labels)

@@ -1,0 +1,10 @@
+// Package web holds the dashboard's static files. They are served as they are:
+// there is nothing to build, and nothing in them asks another host.
+package web
+
+import "embed"
+
+// Files are the dashboard, index.html at the root.
+//
+//go:embed index.html
+var Files embed.FS
