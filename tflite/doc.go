@@ -37,7 +37,10 @@ type Options struct {
 	Threshold *float64
 	// Fit is how a frame of another shape meets the input: "stretch", "crop"
 	// or "letterbox"; "" means the manifest's, or stretch.
-	Fit    string
+	Fit string
+	// Batch is the number of pictures of one Invoke; zero means 1. Few models
+	// can be loaded for more.
+	Batch  int
 	Logger *slog.Logger // what Load remarks on a model that it takes; nil discards
 }
 
@@ -73,11 +76,14 @@ type Result struct {
 	HasBox bool
 }
 
-// Output is what Predict fills in. Its zero value is ready; a caller that
-// reuses one allocates nothing.
+// Output is what Predict fills in; its memory is used again.
 type Output struct {
 	Results    []Result // best first
 	InvokeTime time.Duration
+	// Raw asks for the output tensors too, in the order of Info: their bytes,
+	// little endian as every processor that we run on has them.
+	Raw     bool
+	Tensors [][]byte
 }
 
 // Frame turns the boxes from the model's input to the frame that it showed.

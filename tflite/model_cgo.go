@@ -32,7 +32,8 @@ type Model struct {
 	options     *native.InterpreterOptions
 	delegate    *nativeDelegate // nil on the CPU
 	interpreter *native.Interpreter
-	input       []byte // native memory
+	batch       int    // pictures of one Invoke
+	input       []byte // native memory, of the whole batch
 	tensors     []*native.Tensor
 	views       []tensorView
 	messages    *messages
@@ -92,6 +93,11 @@ func (m *Model) load(b *Bundle, d Delegate, opts Options) (err error) {
 	if m.interpreter, operators, taken, err = newInterpreter(m.model, m.options, m.delegate); err != nil {
 		return fmt.Errorf("%w%s", err, m.messages.reason())
 	}
+	if m.batch = max(opts.Batch, 1); m.batch > 1 {
+		if err := m.resize(); err != nil {
+			return err
+		}
+	}
 	if status := m.interpreter.AllocateTensors(); status != native.OK {
 		return m.blame(fmt.Errorf("its tensors cannot be allocated%s", m.messages.reason()))
 	}
@@ -123,12 +129,15 @@ func (m *Model) blame(err error) error {
 }
 
 // bindInput checks the one input and keeps its memory.
-func (m *Model) bindInput(in Input) (err error) {
+func (m *Model) bindInput(in Input) error {
 	if c := m.interpreter.GetInputTensorCount(); c != 1 {
 		return fmt.Errorf("it has %d inputs, an image model has one", c)
 	}
 	t := m.interpreter.GetInputTensor(0)
-	info := describe(t)
+	info, err := m.one(t)
+	if err != nil {
+		return err
+	}
 	m.info.Inputs = []TensorInfo{info}
 	if m.target.Width, m.target.Height, err = imageInput(info); err != nil {
 		return err
@@ -139,7 +148,7 @@ func (m *Model) bindInput(in Input) (err error) {
 		}
 	}
 	m.target.Encoding = newEncoding(info, in)
-	if m.input = bytesOf(t); len(m.input) != m.target.Bytes() {
+	if m.input = bytesOf(t); len(m.input) != m.batch*m.target.Bytes() {
 		return fmt.Errorf("its input %s has %d bytes", info, len(m.input))
 	}
 	return nil
@@ -154,26 +163,32 @@ func (m *Model) bindOutputs(b *Bundle, opts Options) error {
 	}
 	for i := range m.interpreter.GetOutputTensorCount() {
 		t := m.interpreter.GetOutputTensor(i)
+		info, err := m.one(t)
+		if err != nil {
+			return err
+		}
 		m.tensors = append(m.tensors, t)
-		m.info.Outputs = append(m.info.Outputs, describe(t))
-		m.views = append(m.views, tensorView{TensorInfo: m.info.Outputs[i]})
+		m.info.Outputs = append(m.info.Outputs, info)
+		m.views = append(m.views, tensorView{TensorInfo: info})
 	}
 	var err error
 	if m.decoder, m.info.Task, err = newDecoder(b, m.info.Outputs, opts); err != nil {
 		return err
 	}
-	return m.readOutputs()
+	return m.readOutputs(0)
 }
 
-// readOutputs points the views at what the last Invoke wrote: a dynamic tensor
-// moves. One that changed its size would be read out of bounds.
-func (m *Model) readOutputs() error {
+// readOutputs points the views at what the last Invoke wrote of a picture of
+// the batch: a dynamic tensor moves. One that changed its size would be read out
+// of bounds.
+func (m *Model) readOutputs(picture int) error {
 	for i, t := range m.tensors {
 		v := &m.views[i]
-		v.data = bytesOf(t)
-		if want := v.elements() * v.byteSize(); len(v.data) != want {
-			return fmt.Errorf("output %s has %d bytes, want %d", v.TensorInfo, len(v.data), want)
+		data, size := bytesOf(t), v.elements()*v.byteSize()
+		if len(data) != m.batch*size {
+			return fmt.Errorf("output %s has %d bytes, want %d", v.TensorInfo, len(data), m.batch*size)
 		}
+		v.data = data[picture*size : (picture+1)*size]
 	}
 	return nil
 }
@@ -188,25 +203,57 @@ func (m *Model) Target() pixel.Target { return m.target }
 // is copied first, so that it may be filled with the next frame meanwhile.
 func (m *Model) Predict(tensor []byte, out *Output) error { return m.predict(tensor, out, m.decoder) }
 
-func (m *Model) predict(tensor []byte, out *Output, dec decoder) (err error) {
+func (m *Model) predict(tensor []byte, out *Output, dec decoder) error {
+	if err := m.fill(0, tensor); err != nil {
+		return err
+	}
+	took, err := m.invoke()
+	if out.InvokeTime = took; err != nil {
+		return err
+	}
+	return m.answer(0, out, dec)
+}
+
+// fill copies a picture's tensor to its place in the input.
+func (m *Model) fill(picture int, tensor []byte) error {
 	if m.interpreter == nil {
 		return errors.New("predict: the model is closed")
 	}
-	if len(tensor) != len(m.input) {
-		return fmt.Errorf("predict: a tensor of %d bytes, model %s takes %d: %s", len(tensor), m.info.Name, len(m.input), m.info.Inputs[0])
+	size := len(m.input) / m.batch
+	if len(tensor) != size {
+		return fmt.Errorf("predict: a tensor of %d bytes, model %s takes %d: %s", len(tensor), m.info.Name, size, m.info.Inputs[0])
 	}
-	copy(m.input, tensor)
+	copy(m.input[picture*size:], tensor)
+	return nil
+}
+
+func (m *Model) invoke() (time.Duration, error) {
 	start := time.Now()
 	status := m.interpreter.Invoke()
-	out.InvokeTime = time.Since(start)
+	took := time.Since(start)
 	if status != native.OK {
-		return m.blame(fmt.Errorf("invoke model %s: the library reports a failure%s", m.info.Name, m.messages.reason()))
+		return took, m.blame(fmt.Errorf("invoke model %s: the library reports a failure%s", m.info.Name, m.messages.reason()))
 	}
-	if err := m.readOutputs(); err != nil {
+	return took, nil
+}
+
+// answer copies out what the last Invoke said of a picture.
+func (m *Model) answer(picture int, out *Output, dec decoder) (err error) {
+	if err := m.readOutputs(picture); err != nil {
 		return fmt.Errorf("invoke model %s: %w", m.info.Name, err)
 	}
 	if out.Results, err = dec.decode(m.views, out.Results); err != nil {
 		return fmt.Errorf("read the results of model %s: %w", m.info.Name, err)
+	}
+	if !out.Raw {
+		return nil
+	}
+	for len(out.Tensors) < len(m.views) {
+		out.Tensors = append(out.Tensors, nil)
+	}
+	out.Tensors = out.Tensors[:len(m.views)]
+	for i := range m.views {
+		out.Tensors[i] = append(out.Tensors[i][:0], m.views[i].data...)
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ func (*Model) Target() pixel.Target { return pixel.Target{} }
 // Predict returns ErrNoInference.
 func (*Model) Predict([]byte, *Output) error { return ErrNoInference }
 
+// PredictBatch returns ErrNoInference.
+func (*Model) PredictBatch([][]byte, []*Output) error { return ErrNoInference }
+
 func (*Model) predict([]byte, *Output, decoder) error { return ErrNoInference }
 
 // Close does nothing.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,38 @@ func TestGoldenByIndex(t *testing.T) {
 
 // TestPredictAllocatesNothing begins with a picture without results, so that
 // the first call cannot make room by chance.
+// TestBatch: each picture of a batch gets what it gets alone, also when the
+// batch is not full.
+func TestBatch(t *testing.T) {
+	one, many := load(t, bundle(t, mobilenet), Options{}), load(t, bundle(t, mobilenet), Options{Batch: 3})
+	tensors := [][]byte{pixels(t, one, "../samples/classify/peacock.png"), make([]byte, len(pixels(t, one, "../samples/classify/peacock.png")))}
+	alone, outs := make([]*Output, len(tensors)), make([]*Output, len(tensors))
+	for i, tensor := range tensors {
+		alone[i], outs[i] = &Output{Raw: true}, &Output{Raw: true}
+		if err := one.Predict(tensor, alone[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := many.PredictBatch(tensors, outs); err != nil {
+		t.Fatal(err)
+	}
+	for i := range outs {
+		if !bytes.Equal(outs[i].Tensors[0], alone[i].Tensors[0]) || len(outs[i].Tensors[0]) != 1001 || !slices.Equal(outs[i].Results, alone[i].Results) {
+			t.Errorf("picture %d: %v in a batch, %v alone", i, outs[i].Results, alone[i].Results)
+		}
+	}
+	if got, want := many.Info().Inputs[0].Shape, one.Info().Inputs[0].Shape; !slices.Equal(got, want) {
+		t.Errorf("shape %v, want one picture's %v", got, want)
+	}
+	if err := many.PredictBatch(make([][]byte, 4), make([]*Output, 4)); err == nil {
+		t.Error("more pictures than the batch has were taken")
+	}
+	if m, err := Load(bundle(t, ssd), Options{Batch: 2}); err == nil {
+		_ = m.Close()
+		t.Error("the detector was loaded for a batch, which its post-processing ignores")
+	}
+}
+
 func TestPredictAllocatesNothing(t *testing.T) {
 	pictures := map[string]string{mobilenet: "../samples/classify/peacock.png", ssd: "../samples/detect/example.jpg"}
 	for name, picture := range pictures {
