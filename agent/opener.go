@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/tflite"
 )
 
@@ -108,6 +109,61 @@ func (o *opener) on(delegate string, threads int) (predictor, error) {
 		return nil, errors.Join(err, m.Close())
 	}
 	return o.holders.hold(delegate, m), nil
+}
+
+// batches opens the model for n pictures at once on what it runs on, once a
+// process of its own has shown that this works. Few models can; alone is the
+// same for one picture.
+func (o *opener) batches(ctx context.Context, n int, alone predictor) (batcher, error) {
+	delegate, threads := o.choice.Delegate, o.choice.Threads
+	r := o.tuner.Probe(ctx, ProbeRequest{Model: o.bundle.Path(), Delegate: delegate, Threads: threads, Batch: n, Budget: tryBudget})
+	if !r.OK {
+		return nil, errors.New(r.Reason)
+	}
+	opts := o.opts
+	opts.Delegate, opts.Threads, opts.Batch = delegate, threads, n
+	m, err := tflite.Load(o.bundle, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := alike(alone, m, n); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// alike checks that the last picture of a full batch gets what it gets alone: a
+// model may mix them up.
+func alike(alone predictor, many batcher, n int) error {
+	target := alone.Target()
+	blank, noise := make([]byte, target.Bytes()), make([]byte, target.Bytes())
+	rgb := make([]byte, target.Width*target.Height*3)
+	for i := range rgb {
+		rgb[i] = byte(i * i >> 8)
+	}
+	var scaler pixel.Scaler
+	defer scaler.Close()
+	picture := pixel.Image{Format: pixel.RGB24, Width: target.Width, Height: target.Height, Data: rgb}
+	if _, err := scaler.Tensor(noise, &target, picture); err != nil {
+		return err
+	}
+	var want tflite.Output
+	if err := alone.Predict(noise, &want); err != nil {
+		return err
+	}
+	tensors, outs := make([][]byte, n), make([]*tflite.Output, n)
+	for i := range tensors {
+		tensors[i], outs[i] = blank, &tflite.Output{}
+	}
+	tensors[n-1] = noise
+	if err := many.PredictBatch(tensors, outs); err != nil {
+		return err
+	}
+	got := outs[n-1].Results
+	if len(got) != len(want.Results) || len(got) > 0 && (got[0].Index != want.Results[0].Index || apart(got[0].Score, want.Results[0].Score) > 0.02) {
+		return fmt.Errorf("a picture of a batch gets another answer than alone: %v, alone %v", got, want.Results)
+	}
+	return nil
 }
 
 // spare opens the model on the CPU, with the threads that were measured best

@@ -47,6 +47,7 @@ type runningWorker struct {
 	opener    *opener
 	cfg       configs.Model
 	inference configs.Inference
+	requests  configs.Requests
 	camera    string // whose own interpreter it is; empty when shared
 	task      *task
 }
@@ -90,7 +91,7 @@ func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, e
 		if !named {
 			m = cfg.Models[0]
 		}
-		w, err := p.planWorker(ctx, pl, m, cc, cfg.Inference)
+		w, err := p.planWorker(ctx, pl, m, cc, cfg)
 		if err != nil {
 			return pl, err
 		}
@@ -103,14 +104,14 @@ func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, e
 		if slices.ContainsFunc(pl.workers, func(w *runningWorker) bool { return w.cfg.Name == m.Name }) {
 			continue
 		}
-		if _, err := p.planWorker(ctx, pl, m, configs.Camera{}, cfg.Inference); err != nil {
+		if _, err := p.planWorker(ctx, pl, m, configs.Camera{}, cfg); err != nil {
 			return pl, err
 		}
 	}
 	// Only now: while a model has a device, no trial process gets it.
 	for _, w := range pl.workers {
 		if w.worker == nil {
-			if err := p.openWorker(w); err != nil {
+			if err := p.openWorker(ctx, w); err != nil {
 				return pl, err
 			}
 		}
@@ -119,7 +120,7 @@ func (p *pipeline) prepare(ctx context.Context, cfg configs.Config) (pl *plan, e
 }
 
 // planWorker finds the worker for a camera in the plan, or adds it.
-func (p *pipeline) planWorker(ctx context.Context, pl *plan, m configs.Model, cc configs.Camera, inf configs.Inference) (*runningWorker, error) {
+func (p *pipeline) planWorker(ctx context.Context, pl *plan, m configs.Model, cc configs.Camera, cfg configs.Config) (*runningWorker, error) {
 	owner := ""
 	if cc.Interpreter == "own" {
 		owner = cc.Name
@@ -129,7 +130,7 @@ func (p *pipeline) planWorker(ctx context.Context, pl *plan, m configs.Model, cc
 			return w, nil
 		}
 	}
-	w, err := p.chooseWorker(ctx, pl.trials, m, owner, inf)
+	w, err := p.chooseWorker(ctx, pl.trials, m, owner, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +142,7 @@ func (p *pipeline) planWorker(ctx context.Context, pl *plan, m configs.Model, cc
 func (pl *plan) discard() {
 	for _, w := range pl.workers {
 		if w.task == nil && w.worker != nil {
+			w.dropBatches()
 			_ = w.model.Close() // it never ran; the plan's own error is the one to report
 		}
 	}
@@ -148,7 +150,8 @@ func (pl *plan) discard() {
 
 // chooseWorker returns the running worker when its model file and its settings
 // are the same, else a new one that knows what it will run on.
-func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Model, owner string, inf configs.Inference) (*runningWorker, error) {
+func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Model, owner string, cfg configs.Config) (*runningWorker, error) {
+	inf, requests := cfg.Inference, asked(cfg.API)
 	if _, err := tflite.OpenBundle(m.Path); err != nil {
 		return nil, &modelError{m.Name, err}
 	}
@@ -157,7 +160,7 @@ func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Mo
 		return nil, err
 	}
 	for _, w := range p.workers {
-		if w.cfg == m && w.camera == owner && w.inference == inf && w.info.Load().Digest == bundle.Digest {
+		if w.cfg == m && w.camera == owner && w.inference == inf && w.requests == requests && w.info.Load().Digest == bundle.Digest {
 			return w, nil
 		}
 	}
@@ -175,11 +178,11 @@ func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Mo
 	if err := o.choose(ctx); err != nil {
 		return nil, &modelError{m.Name, err}
 	}
-	return &runningWorker{opener: o, cfg: m, camera: owner, inference: inf}, nil
+	return &runningWorker{opener: o, cfg: m, camera: owner, inference: inf, requests: requests}, nil
 }
 
 // openWorker loads and warms what was chosen.
-func (p *pipeline) openWorker(w *runningWorker) error {
+func (p *pipeline) openWorker(ctx context.Context, w *runningWorker) error {
 	model, err := w.opener.first()
 	if err != nil && w.cfg.Labels == "" {
 		return &modelError{w.cfg.Name, err} // else the labels may be to blame
@@ -189,7 +192,24 @@ func (p *pipeline) openWorker(w *runningWorker) error {
 	p.say(w.cfg.Name, w.opener.choice)
 	w.worker = newWorker(w.cfg.Name, model, p.rec, p.clock, p.log)
 	w.owner, w.recovery = w.camera, w.opener.recovery()
+	w.priority = w.requests.Priority
+	w.desk = newDesk(w.requests.Queue, 1, 0)
+	if n := w.requests.MaxBatchSize; n > 1 {
+		if w.batched, err = w.opener.batches(ctx, n, model); err != nil {
+			p.log.Info("requests are run one by one: the model takes no batches", "model", w.name, "reason", err)
+			return nil
+		}
+		w.desk = newDesk(w.requests.Queue, n, time.Duration(w.requests.BatchTimeout))
+	}
 	return nil
+}
+
+// asked is how models take requests: none without an interface to ask by.
+func asked(api configs.API) configs.Requests {
+	if !api.Enabled && !api.GRPC.Enabled {
+		return configs.Requests{}
+	}
+	return api.Requests
 }
 
 // say logs what a model runs on, and why.

@@ -25,6 +25,7 @@ type ProbeRequest struct {
 	// Delegate is a specification for tflite.ParseDelegate.
 	Delegate string `json:"delegate"`
 	Threads  int    `json:"threads"`
+	Batch    int    `json:"batch,omitempty"` // pictures of one Invoke
 	// Invokes are timed until there are Runs of them or Budget is used up,
 	// but three at least. Zero means 50 runs and 1 s.
 	Runs   int           `json:"runs,omitempty"`
@@ -131,7 +132,7 @@ func (r *ProbeReport) run(req ProbeRequest) (_ *tflite.Model, err error) {
 		return nil, err
 	}
 	start := time.Now()
-	m, err := tflite.Load(b, tflite.Options{Delegate: req.Delegate, Threads: req.Threads, TopK: req.TopK, Threshold: req.Threshold, Fit: req.Fit})
+	m, err := tflite.Load(b, tflite.Options{Delegate: req.Delegate, Threads: req.Threads, Batch: req.Batch, TopK: req.TopK, Threshold: req.Threshold, Fit: req.Fit})
 	if err != nil {
 		return nil, err
 	}

@@ -41,9 +41,15 @@ func (t *throttle) rest(ctx context.Context, free chan *job) bool {
 	case <-ctx.Done():
 		return false
 	}
+	return t.pause(ctx)
+}
+
+// pause waits until as much of the time has passed idle as the duty asks for.
+// It is false when ctx is done.
+func (t *throttle) pause(ctx context.Context) bool {
 	duty, took := int64(t.duty.Load()), t.took.Load()
-	if duty <= 0 || took == 0 {
-		return true
+	if duty <= 0 || duty >= 100 || took == 0 {
+		return ctx.Err() == nil
 	}
 	pause := took * (100 - duty) / duty
 	timer := time.NewTimer(time.Duration(t.ended.Load()+pause) - monotonic(time.Now()))

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -11,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/egret-edge/egret/internal/backoff"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/tflite"
@@ -61,18 +59,7 @@ type worker struct {
 	pred  predictionBuffer
 
 	feeder feeder // of feed's goroutine
-}
-
-// recovery is how a worker goes on without its delegate, and how it comes back
-// to it.
-type recovery struct {
-	// spare opens the model on the CPU, at once.
-	spare func() (predictor, error)
-	// revive opens it on a delegate that is better than the present one, if
-	// one works again.
-	revive func(context.Context) (predictor, error)
-	// missing tells whether there is a better one to wait for.
-	missing func() bool
+	counter
 }
 
 // job is one frame on its way through the worker.
@@ -97,6 +84,7 @@ func newWorker(name string, model predictor, rec *recorder, clock func() payload
 	for range cap(w.free) {
 		w.free <- &job{tensor: make([]byte, w.feeder.target.Bytes())}
 	}
+	w.desk = newDesk(0, 1, 0)
 	w.adopt(model)
 	w.cameras.Store(&[]*camera{})
 	return w
@@ -132,63 +120,70 @@ func (w *worker) run(ctx context.Context) error {
 		defer close(w.ready)
 		w.feed(ctx)
 	})
-	revived := make(chan predictor, 1)
-	defer w.end(&parts, cancel, revived)
-	delay := backoff.Backoff{Min: 30 * time.Second, Max: time.Hour}
-	since := time.Now() // when the present model came
-	var again <-chan time.Time
-	waiting := w.recovery != nil && w.recovery.missing() // for a better delegate
-	if waiting {
-		again = time.After(delay.Next())
-	}
-	spared := false // the delegate was lost
+	back := newComeback(w)
+	defer w.end(&parts, cancel, back)
 	for {
+		select { // however many frames and requests come
+		case <-back.again:
+			back.try(ctx, &parts)
+		case m := <-back.revived:
+			back.came(m)
+		default:
+		}
+		if w.requestFirst() && w.serveRequests(ctx, back) {
+			continue
+		}
 		select {
 		case j, ok := <-w.ready:
 			if !ok {
 				return nil
 			}
-			err := w.infer(j)
-			w.free <- j
-			if !errors.Is(err, tflite.ErrDelegate) || w.recovery == nil || spared {
-				continue
+			w.serveFrame(j, back)
+			continue
+		default:
+		}
+		if w.serveRequests(ctx, back) {
+			continue
+		}
+		select {
+		case j, ok := <-w.ready:
+			if !ok {
+				return nil
 			}
-			spared = true
-			w.fallBack(err)
-			if !waiting {
-				waiting = true
-				delay.Lasted(time.Since(since))
-				again = time.After(delay.Next())
-			}
-		case <-again:
-			again = nil
-			parts.Go(func() { w.tryAgain(ctx, revived) })
-		case m := <-revived:
-			if m == nil {
-				again = time.After(delay.Next())
-				continue
-			}
-			w.swap(m)
-			spared, since = false, time.Now()
-			w.log.Info("a preferred delegate works again", "delegate", w.info.Load().Delegate)
-			if waiting = w.recovery.missing(); waiting {
-				again = time.After(delay.Next())
-			}
+			w.serveFrame(j, back)
+		case <-w.desk.bell:
+		case <-back.again:
+			back.try(ctx, &parts)
+		case m := <-back.revived:
+			back.came(m)
 		}
 	}
 }
 
+// serveFrame takes a decoded frame to its prediction. The frame that shows that
+// the delegate is lost has failed, the next one is answered.
+func (w *worker) serveFrame(j *job, back *comeback) {
+	w.begged = false
+	err := w.infer(j)
+	w.free <- j
+	if back.lost(err) {
+		back.spare(err)
+	}
+}
+
 // end closes what is loaded once nothing else can come.
-func (w *worker) end(parts *sync.WaitGroup, cancel func(), revived chan predictor) {
+func (w *worker) end(parts *sync.WaitGroup, cancel func(), back *comeback) {
 	cancel()
 	parts.Wait()
+	w.desk.close()
 	select {
-	case m := <-revived:
+	case m := <-back.revived:
 		if m != nil {
 			w.close(m)
 		}
 	default:
 	}
+	w.dropBatches()
 	w.close(w.model)
 }
 
@@ -196,37 +191,6 @@ func (w *worker) close(m predictor) {
 	if err := m.Close(); err != nil {
 		w.log.Warn("close model", "error", err)
 	}
-}
-
-// swap puts a model of the same tensors in the place of the present one.
-func (w *worker) swap(m predictor) {
-	old := w.model
-	w.adopt(m)
-	w.close(old)
-}
-
-// fallBack replaces a lost delegate; the frame that showed the loss has
-// failed, the next one is answered.
-func (w *worker) fallBack(reason error) {
-	before := w.info.Load().Delegate
-	m, err := w.recovery.spare()
-	if err != nil {
-		w.log.Error("the delegate is lost and the model does not run without it", "delegate", before, "reason", reason, "error", err)
-		return
-	}
-	w.swap(m)
-	w.log.Warn("the delegate is lost, going on without it", "delegate", before, "now", w.info.Load().Delegate, "reason", reason)
-}
-
-// tryAgain sends a model on the preferred delegate, or nil when that does not
-// work yet.
-func (w *worker) tryAgain(ctx context.Context, to chan<- predictor) {
-	m, err := w.recovery.revive(ctx)
-	if err != nil {
-		w.log.Debug("no preferred delegate works yet", "error", err)
-		m = nil
-	}
-	to <- m
 }
 
 // infer takes a decoded frame to a recorded prediction.

@@ -41,6 +41,12 @@ type Requests struct {
 	BatchTimeout Duration `yaml:"batch_timeout" min:"0s" max:"1s" doc:"how long the first example waits for others"`
 }
 
+// The priorities of Requests besides fair.
+const (
+	CamerasFirst  = "cameras"
+	RequestsFirst = "requests"
+)
+
 // GRPC is the gRPC interface; token and TLS are the API's.
 type GRPC struct {
 	Enabled bool   `yaml:"enabled" doc:"answer gRPC"`
