@@ -115,7 +115,11 @@ var errNoFrame = errors.New("the model failed")
 
 // TestTurns: whoever is configured to goes first when frames and requests wait.
 func TestTurns(t *testing.T) {
-	for priority, want := range map[string]string{"fair": "frame request frame request frame request", configs.CamerasFirst: "frame frame frame request request request", configs.RequestsFirst: "request request request frame frame frame"} {
+	for priority, want := range map[string]string{
+		"fair":                "[frame request frame request frame request frame]",
+		configs.CamerasFirst:  "[frame frame frame frame request request request]",
+		configs.RequestsFirst: "[frame request request request frame frame frame]",
+	} {
 		t.Run(priority, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
