@@ -8,6 +8,7 @@ import (
 
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sensors"
+	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/tflite"
 )
 
@@ -24,6 +25,11 @@ type camera struct {
 	pace      pace
 	gate      gate
 	shutter   shutter
+	live      live
+	newest    newest
+	rate      rate
+	events    *events      // nil when nobody can listen
+	told      atomic.Int64 // when events were, on the monotonic clock
 	predicted atomic.Uint64
 	waited    atomic.Int64  // µs in all, from capture to the decoder, of the predicted frames
 	dropped   atomic.Uint64 // replaced by a fresher frame because the model was busy
@@ -43,6 +49,7 @@ type camera struct {
 // and wakes the worker.
 func (c *camera) emit(f *sensors.Frame) {
 	c.shutter.offer(f)
+	c.live.pass(f)
 	if !c.pace.admit(f.Time) {
 		return
 	}
@@ -57,6 +64,22 @@ func (c *camera) emit(f *sensors.Frame) {
 	}
 	if w != nil {
 		w.poke()
+	}
+}
+
+// predictedNow shows a prediction, which is borrowed, to all who look; s is its
+// frame, nil when nobody looks at that.
+func (c *camera) predictedNow(p *payload.Prediction, s *shot) {
+	c.newest.set(p)
+	now := monotonic(time.Now())
+	c.rate.add(now)
+	if s != nil {
+		s.prediction = clone(p)
+		c.live.show(s)
+	}
+	if c.events != nil && c.events.count.Load() > 0 && now-time.Duration(c.told.Load()) >= eventInterval {
+		c.told.Store(int64(now))
+		c.events.prediction(p)
 	}
 }
 

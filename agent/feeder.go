@@ -81,6 +81,7 @@ func (w *worker) prepare(c *camera, j *job) bool {
 	if !c.gate.open(j.captured, &f.target, j.view, j.tensor) {
 		return false
 	}
+	j.shot = c.live.take(frame)
 	if t := w.tap.Load(); t != nil {
 		j.tap, j.tapped = t, t.copyFrame(frame)
 	}

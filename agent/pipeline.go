@@ -35,6 +35,7 @@ type pipeline struct {
 	rec     *recorder
 	clock   func() payload.Clock
 	holders holders
+	events  *events // nil when nobody can listen
 	// probed are choices that were made outside of a plan, by tuningKey.
 	probed map[string]Choice
 
@@ -238,7 +239,7 @@ func (p *pipeline) prepareCamera(cc configs.Camera) (*runningCamera, error) {
 	if err != nil {
 		return nil, fmt.Errorf("camera %q: %w", cc.Name, err)
 	}
-	c := &camera{name: cc.Name, log: log}
+	c := &camera{name: cc.Name, log: log, events: p.events}
 	c.sup = &sensors.Supervisor{
 		Source: src, Camera: cc.Name, StallTimeout: time.Duration(cc.StallTimeout), Logger: p.log,
 	}
@@ -253,6 +254,7 @@ func (p *pipeline) apply(pl *plan) {
 	for _, c := range p.cameras {
 		if !slices.Contains(pl.cameras, c) {
 			gone = append(gone, c.task)
+			c.live.close()
 		}
 	}
 	// Before their successors start: a V4L2 device has one owner at a time.
@@ -309,6 +311,7 @@ func (p *pipeline) stop() {
 	var all []*task
 	for _, c := range p.cameras {
 		all = append(all, c.task)
+		c.live.close()
 	}
 	p.tasks.endAll(all)
 	all = all[:0]

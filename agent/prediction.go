@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"sync"
 	"time"
 
 	"github.com/egret-edge/egret/sync/payload"
@@ -41,6 +42,57 @@ func (b *predictionBuffer) fill(info *tflite.Info, results []tflite.Result) *pay
 		Results:  b.results,
 	}
 	return &b.p
+}
+
+// hold copies a borrowed prediction; what it returns is valid until the next
+// call.
+func (b *predictionBuffer) hold(p *payload.Prediction) *payload.Prediction {
+	b.results = append(b.results[:0], p.Results...)
+	b.boxes = resize(b.boxes, len(p.Results))
+	for i := range b.results {
+		if box := b.results[i].Box; box != nil {
+			b.boxes[i] = *box
+			b.results[i].Box = &b.boxes[i]
+		}
+	}
+	b.p = *p
+	b.p.Results = b.results
+	return &b.p
+}
+
+// newest is a camera's latest prediction, kept or not. Its zero value has none;
+// any goroutine may use it.
+type newest struct {
+	mu     sync.Mutex // guards all following fields
+	buffer predictionBuffer
+	there  bool
+}
+
+// set copies a borrowed prediction.
+func (n *newest) set(p *payload.Prediction) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.buffer.hold(p)
+	n.there = true
+}
+
+// get is the caller's; nil before the first.
+func (n *newest) get() *payload.Prediction {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.there {
+		return nil
+	}
+	return clone(&n.buffer.p)
+}
+
+// clone is a prediction in memory of its own, with its id.
+func clone(p *payload.Prediction) *payload.Prediction {
+	c := new(predictionBuffer).hold(p)
+	if c.ID == "" && c.Seq > 0 {
+		c.ID = payload.NewID(c.Device, c.Boot, c.Seq)
+	}
+	return c
 }
 
 // resize gives a slice of n elements, not nil, in the old one's memory if it

@@ -23,19 +23,11 @@ type recorder struct {
 	seq  uint64
 	json []byte
 	// shown is the last prediction of each camera that was sent as its latest.
-	shown map[string]*shown
+	shown map[string]*predictionBuffer
 }
 
 func newRecorder(device string, boot uint64, append func([]byte) error, latest func(string, []byte)) *recorder {
-	return &recorder{device: device, boot: boot, append: append, latest: latest, shown: map[string]*shown{}}
-}
-
-// shown is what changed compares.
-type shown struct {
-	model    payload.Model
-	delegate string
-	results  []payload.Result
-	boxes    [][4]float32
+	return &recorder{device: device, boot: boot, append: append, latest: latest, shown: map[string]*predictionBuffer{}}
 }
 
 // record stores p when keep is set, and shows it in any case. A number is
@@ -49,7 +41,7 @@ func (r *recorder) record(p *payload.Prediction, keep bool) (err error) {
 		p.Seq = r.seq + 1
 	}
 	last := r.shown[p.Camera]
-	show := last == nil || last.changed(p)
+	show := last == nil || changed(&last.p, p)
 	if !keep && !show && r.watch == nil {
 		return nil
 	}
@@ -64,10 +56,10 @@ func (r *recorder) record(p *payload.Prediction, keep bool) (err error) {
 	}
 	if show {
 		if last == nil {
-			last = &shown{}
+			last = &predictionBuffer{}
 			r.shown[p.Camera] = last
 		}
-		last.set(p)
+		last.hold(p)
 		r.latest(p.Camera, r.json)
 	}
 	if r.watch != nil {
@@ -79,27 +71,15 @@ func (r *recorder) record(p *payload.Prediction, keep bool) (err error) {
 	return nil
 }
 
-func (s *shown) set(p *payload.Prediction) {
-	s.model, s.delegate = p.Model, p.Delegate
-	s.results = append(s.results[:0], p.Results...)
-	s.boxes = resize(s.boxes, len(p.Results))
-	for i := range s.results {
-		if box := s.results[i].Box; box != nil {
-			s.boxes[i] = *box
-			s.results[i].Box = &s.boxes[i]
-		}
-	}
-}
-
 // changed tells whether a dashboard should see p: another model, other labels,
 // a score that moved by 0.05 or a box that moved by a twentieth of the frame.
-func (s *shown) changed(p *payload.Prediction) bool {
+func changed(s, p *payload.Prediction) bool {
 	const step = 0.05
-	if s.model != p.Model || s.delegate != p.Delegate || len(s.results) != len(p.Results) {
+	if s.Model != p.Model || s.Delegate != p.Delegate || len(s.Results) != len(p.Results) {
 		return true
 	}
 	for i := range p.Results {
-		a, b := &p.Results[i], &s.results[i]
+		a, b := &p.Results[i], &s.Results[i]
 		if a.Index != b.Index || apart(a.Score, b.Score) >= step || (a.Box == nil) != (b.Box == nil) {
 			return true
 		}

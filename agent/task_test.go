@@ -96,7 +96,7 @@ func TestShutdownIsBounded(t *testing.T) {
 			governorTask: hang(otherBound), watchdogTask: hang(otherBound), streakTask: hang(otherBound), commandTask: hang(otherBound),
 		}
 		for range 3 {
-			a.pipeline.cameras = append(a.pipeline.cameras, &runningCamera{task: hang(cameraBound)})
+			a.pipeline.cameras = append(a.pipeline.cameras, &runningCamera{camera: &camera{}, task: hang(cameraBound)})
 			a.pipeline.workers = append(a.pipeline.workers, &runningWorker{task: hang(workerBound)})
 		}
 		began := time.Now()

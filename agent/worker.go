@@ -67,7 +67,8 @@ type job struct {
 	camera *camera
 	tensor []byte
 	view   pixel.View
-	tap    *tap // with tapped: somebody compares; else nil
+	shot   *shot // somebody looks; else nil
+	tap    *tap  // with tapped: somebody compares; else nil
 	tapped *tapped
 	// When the frame was captured, its decoding began and ended.
 	captured, start, decoded time.Time
@@ -210,6 +211,7 @@ func (w *worker) infer(j *job) error {
 		j.tap.answered(j.tapped, &w.out, err)
 		j.tapped = nil
 	}
+	j.shot = nil
 	w.throttle.worked(time.Since(start))
 	if err != nil {
 		c.gate.forget()
@@ -239,7 +241,11 @@ func (w *worker) record(j *job) error {
 	if w.vouch.Load() {
 		keep = w.vouch.CompareAndSwap(true, false) || keep
 	}
-	return w.rec.record(p, keep)
+	if err := w.rec.record(p, keep); err != nil {
+		return err
+	}
+	j.camera.predictedNow(p, j.shot)
+	return nil
 }
 
 // beside tells a version that is loaded beside the one that serves.
