@@ -58,6 +58,7 @@ type Agent struct {
 	broker   *broker.Broker // nil without an embedded one
 	pipeline *pipeline
 	clock    *clockState
+	config   atomic.Pointer[configs.Config] // what cfg is; any goroutine
 	hostInfo sensors.Host
 	notify   *notifier
 	started  time.Time
@@ -65,6 +66,9 @@ type Agent struct {
 	client  atomic.Pointer[mqtt.Client] // nil while MQTT is off; any goroutine
 	current atomic.Pointer[snapshot]    // what runs; any goroutine
 
+	servables servables
+	events    events
+	recent    recent
 	commander *commander
 	confirmer *confirmer
 	updates   *updates
@@ -102,7 +106,8 @@ func Run(ctx context.Context, opts Options) error {
 		clock: &clockState{}, notify: &notifier{log: opts.Log},
 		started: time.Now(), requests: make(chan request),
 	}
-	a.setLevel()
+	a.servables.view, a.servables.deadline = a.view, a.requestDeadline
+	a.setConfig(cfg)
 	defer a.shutdown()
 	if err := a.start(ctx); err != nil {
 		if ctx.Err() != nil { // told to stop while it measured
@@ -124,9 +129,9 @@ func (a *Agent) start(ctx context.Context) error {
 			return err
 		}
 	}
-	rec := newRecorder(a.cfg.Device, a.box.Boot(), a.box.Append, a.latest)
+	rec := newRecorder(a.cfg.Device, a.box.Boot(), a.append, a.latest)
 	rec.watch = a.opts.OnPrediction
-	a.pipeline = &pipeline{tasks: a.tasks, log: a.log, rec: rec, clock: a.clock.state, tuner: a.tuner}
+	a.pipeline = &pipeline{tasks: a.tasks, log: a.log, rec: rec, clock: a.clock.state, tuner: a.tuner, events: &a.events}
 	var err error
 	if a.updates, err = a.openUpdates(a.cfg); err != nil {
 		return err
@@ -323,7 +328,7 @@ func (a *Agent) flash() payload.FlashTelemetry {
 	s := a.box.Stats()
 	return payload.FlashTelemetry{
 		Written: s.Written, PerPrediction: s.WrittenPerRecord, PerDay: s.WrittenPerDay,
-		Budget: int64(a.cfg.Outbox.FlashBudget), Postponed: s.Postponed,
+		Budget: int64(a.config.Load().Outbox.FlashBudget), Postponed: s.Postponed,
 	}
 }
 
@@ -345,6 +350,28 @@ func (a *Agent) announce(what string) {
 func (a *Agent) status() string {
 	v := a.view()
 	return fmt.Sprintf("%d cameras, %d models, boot %d", len(v.cameras), len(v.workers), a.box.Boot())
+}
+
+// setConfig makes cfg what holds.
+func (a *Agent) setConfig(cfg configs.Config) {
+	a.cfg = cfg
+	a.config.Store(&cfg)
+	a.setLevel()
+}
+
+// requestDeadline is how long a request for a prediction may take; any goroutine
+// may ask.
+func (a *Agent) requestDeadline() time.Duration {
+	return time.Duration(a.config.Load().API.Requests.Deadline)
+}
+
+// append stores a prediction and remembers it.
+func (a *Agent) append(rec []byte) error {
+	if err := a.box.Append(rec); err != nil {
+		return err
+	}
+	a.recent.add(rec)
+	return nil
 }
 
 func (a *Agent) setLevel() {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/egret-edge/egret/agent/api"
 	"github.com/egret-edge/egret/sync/mqtt"
 	"github.com/egret-edge/egret/sync/payload"
 )
@@ -37,6 +38,7 @@ type commander struct {
 	diagnose func() payload.Diagnosis
 	patience time.Duration // for a frame
 	pause    time.Duration
+	local    chan localCommand // from this machine
 
 	done, failed atomic.Uint64
 }
@@ -50,6 +52,8 @@ func (c *commander) run(ctx context.Context) error {
 			return nil
 		case r := <-c.inbox.Requests():
 			c.handle(ctx, r)
+		case l := <-c.local:
+			l.reply <- c.carryOut(ctx, l.name, l.body)
 		}
 		if n := c.inbox.Refused(); n > warned {
 			c.log.Warn("commands refused: too many at once, or too large", "times", n-warned)
@@ -63,9 +67,51 @@ func (c *commander) run(ctx context.Context) error {
 	}
 }
 
+// localCommand is one that the local interface takes.
+type localCommand struct {
+	name  string
+	body  []byte
+	reply chan payload.Reply // capacity 1
+}
+
+// maxLocal is how many of these wait: as many as there are people at one box.
+const maxLocal = 4
+
+// ask has a command carried out in its turn; any goroutine may call it. ErrBusy
+// when too many wait.
+func (c *commander) ask(ctx context.Context, name string, body []byte) (payload.Reply, error) {
+	l := localCommand{name, body, make(chan payload.Reply, 1)}
+	select {
+	case c.local <- l:
+	default:
+		return payload.Reply{}, api.ErrBusy
+	}
+	select {
+	case r := <-l.reply:
+		return r, nil
+	case <-ctx.Done(): // it is carried out all the same
+		return payload.Reply{}, context.Cause(ctx)
+	}
+}
+
 // handle carries out one command, and answers it when it has an id.
 func (c *commander) handle(ctx context.Context, r mqtt.Request) {
-	cmd, err := payload.ParseCommand(r.Name, r.Body)
+	reply := c.carryOut(ctx, r.Name, r.Body)
+	if reply.ID == "" {
+		return
+	}
+	body, err := json.Marshal(reply)
+	if err == nil {
+		err = c.publish(mqtt.Message{Topic: c.topics.Reply(reply.ID), Payload: body})
+	}
+	if err != nil {
+		c.log.Warn("command not answered", "command", reply.Command, "id", reply.ID, "error", err)
+	}
+}
+
+// carryOut does what a command says, and counts it.
+func (c *commander) carryOut(ctx context.Context, name string, body []byte) payload.Reply {
+	cmd, err := payload.ParseCommand(name, body)
 	var result any
 	if err == nil {
 		result, err = c.do(ctx, cmd)
@@ -75,20 +121,11 @@ func (c *commander) handle(ctx context.Context, r mqtt.Request) {
 		c.failed.Add(1)
 		reply.Error, reply.Result = oneLine(err.Error()), nil
 		c.log.Warn("command failed", "command", cmd.Name, "camera", cmd.Camera, "id", cmd.ID, "error", reply.Error)
-	} else {
-		c.done.Add(1)
-		c.log.Info("command", "command", cmd.Name, "camera", cmd.Camera, "id", cmd.ID)
+		return reply
 	}
-	if cmd.ID == "" {
-		return
-	}
-	body, err := json.Marshal(reply)
-	if err == nil {
-		err = c.publish(mqtt.Message{Topic: c.topics.Reply(cmd.ID), Payload: body})
-	}
-	if err != nil {
-		c.log.Warn("command not answered", "command", cmd.Name, "id", cmd.ID, "error", err)
-	}
+	c.done.Add(1)
+	c.log.Info("command", "command", cmd.Name, "camera", cmd.Camera, "id", cmd.ID)
+	return reply
 }
 
 // oneLine is text without line breaks.
@@ -193,7 +230,7 @@ func (a *Agent) newCommander() *commander {
 	return &commander{
 		inbox: mqtt.NewInbox(maxCommands), topics: payload.Topics{Fleet: a.cfg.Fleet, Device: a.cfg.Device},
 		log: a.log, level: a.opts.Level, view: a.view, publish: a.publish, diagnose: a.diagnosis,
-		patience: photoPatience, pause: commandPause,
+		patience: photoPatience, pause: commandPause, local: make(chan localCommand, maxLocal),
 	}
 }
 

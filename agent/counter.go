@@ -19,8 +19,9 @@ type batcher interface {
 // the desk; the rest is the worker's.
 type counter struct {
 	desk     *desk
-	priority string  // of configs.Requests
-	batched  batcher // nil without one
+	priority string   // of configs.Requests
+	labels   []string // the model's, by index; nil without any
+	batched  batcher  // nil without one
 	outs     []*tflite.Output
 	tensors  [][]byte
 	begged   bool // the last turn was a request's

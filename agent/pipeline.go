@@ -192,6 +192,7 @@ func (p *pipeline) openWorker(ctx context.Context, w *runningWorker) error {
 	}
 	p.say(w.cfg.Name, w.opener.choice)
 	w.worker = newWorker(w.cfg.Name, model, p.rec, p.clock, p.log)
+	w.labels = w.opener.bundle.Labels
 	w.owner, w.recovery = w.camera, w.opener.recovery()
 	w.priority = w.requests.Priority
 	w.desk = newDesk(w.requests.Queue, 1, 0)

@@ -53,8 +53,7 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	if newInterval {
 		a.tasks.end(a.telemetryTask)
 	}
-	a.cfg = cfg
-	a.setLevel()
+	a.setConfig(cfg)
 	if newClient {
 		a.tasks.end(a.clientTask)
 		a.startClient(client)

@@ -38,7 +38,7 @@ func (t *telemeter) next(now time.Time) payload.Telemetry {
 		Models:  map[string]payload.ModelTelemetry{},
 		Account: t.agent.account(),
 		Flash:   t.agent.flash(),
-		Host:    t.host(), Commands: t.agent.commander.telemetry(),
+		Host:    t.agent.host(t.stateDir), Commands: t.agent.commander.telemetry(),
 	}
 	elapsed := now.Sub(t.last).Seconds()
 	counts := make(map[string]uint64, len(view.cameras))
@@ -82,8 +82,9 @@ func (a *Agent) startTelemetry() {
 	})
 }
 
-func (t *telemeter) host() payload.HostTelemetry {
-	h := t.agent.hostInfo.Read(t.stateDir)
+// host is what the box tells; any goroutine may ask.
+func (a *Agent) host(stateDir string) payload.HostTelemetry {
+	h := a.hostInfo.Read(stateDir)
 	return payload.HostTelemetry{
 		TemperatureC: h.TemperatureC, Throttled: h.Throttled,
 		MemAvailable: h.MemAvailable, MemTotal: h.MemTotal,
