@@ -42,6 +42,8 @@ type Device interface {
 var (
 	// ErrNoCamera is for a camera's name that is not configured.
 	ErrNoCamera = errors.New("there is no such camera")
+	// ErrNoPage is for a Query.Before that is no page's Next.
+	ErrNoPage = errors.New("there is no such page")
 	// ErrBusy is for what may be tried again in a second.
 	ErrBusy = errors.New("too many requests wait already")
 )
