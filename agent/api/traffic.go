@@ -41,3 +41,15 @@ func (t *routeTraffic) count(status int, took time.Duration) {
 	}
 	t.buckets[i].Add(1)
 }
+
+// histogram is what was counted, as Prometheus has it.
+func (t *routeTraffic) histogram() Histogram {
+	h := Histogram{Counts: make([]uint64, len(answerBounds)), Sum: float64(t.nanos.Load()) / 1e9}
+	for i := range t.buckets {
+		h.Count += t.buckets[i].Load()
+		if i < len(h.Counts) {
+			h.Counts[i] = h.Count
+		}
+	}
+	return h
+}
