@@ -107,7 +107,7 @@ func parsePosition(s string) (p position, err error) {
 		return p, nil
 	}
 	if _, err := fmt.Sscanf(s, "%d.%d.%d", &p.boot, &p.seq, &p.stored); err != nil || p.String() != s || p.boot == 0 && p.stored == 0 {
-		return p, api.ErrBefore
+		return p, api.ErrNoPage
 	}
 	return p, nil
 }

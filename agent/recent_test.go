@@ -101,7 +101,7 @@ func TestPagesOfMemoryAndOutbox(t *testing.T) {
 		t.Errorf("at one second: %v", got)
 	}
 	for _, before := range []string{"x", "1", "1.2", "1.2.3.4", "0.0.0", "-1.2.3", "1.2.3x", " 1.2.3"} {
-		if _, err := page(api.Query{Before: before}, r, box.Browse); !errors.Is(err, api.ErrBefore) {
+		if _, err := page(api.Query{Before: before}, r, box.Browse); !errors.Is(err, api.ErrNoPage) {
 			t.Errorf("before=%q: error %v", before, err)
 		}
 	}

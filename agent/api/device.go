@@ -33,7 +33,7 @@ type Device interface {
 	Events(ctx context.Context, each func(Event) error) error
 	// Predictions are those that the agent remembers and those that still wait
 	// in its outbox, newest first. A page may have fewer than asked for, even
-	// none, and still a Next. ErrBefore when Before is none.
+	// none, and still a Next. ErrNoPage when Before is none.
 	Predictions(ctx context.Context, q Query) (Page, error)
 	// Command carries out a command of the MQTT contract. The error is for a
 	// command that could not be tried: ErrBusy when too many wait.
@@ -43,8 +43,8 @@ type Device interface {
 var (
 	// ErrNoCamera is for a camera's name that is not configured.
 	ErrNoCamera = errors.New("there is no such camera")
-	// ErrBefore is for a Query.Before that no page gave.
-	ErrBefore = errors.New("before is not what an earlier page gave as next")
+	// ErrNoPage is for a Query.Before that is no page's Next.
+	ErrNoPage = errors.New("there is no such page")
 	// ErrBusy is for what may be tried again in a second.
 	ErrBusy = errors.New("too many requests wait already")
 )

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// writePatience is how long a write may stand still, and bodyPatience how
+	// long a body may; slowest is the rate in bytes per second that both must
+	// reach after it: a poor mobile link's.
+	writePatience = 30 * time.Second
+	bodyPatience  = 10 * time.Second
+	slowest       = 16 << 10
+)
+
+// answer is a ResponseWriter that knows what it was told, and gives up on
+// readers that stall.
+type answer struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	route   *routeTraffic // nil until the route is known
+	status  int           // 0 before the header
+	began   time.Time
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 && status >= 200 {
+		a.status = status
+	}
+	a.patience(writePatience)
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	a.patience(writePatience + time.Duration(len(p))*time.Second/slowest)
+	return a.ResponseWriter.Write(p)
+}
+
+// patience bounds the next write. A writer that knows no deadlines, as in
+// tests, has none.
+func (a *answer) patience(d time.Duration) {
+	_ = a.control.SetWriteDeadline(time.Now().Add(d))
+}
+
+// body is a request's body that must keep coming: a client that sends a byte a
+// second holds a connection for ten of them.
+type body struct {
+	io.ReadCloser
+	control *http.ResponseController
+	conn    *connection // nil in tests without one
+	began   time.Time
+	read    int64
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.conn != nil {
+		b.conn.reading.Store(true)
+		defer b.conn.reading.Store(false)
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	switch {
+	case err == nil:
+		b.extend()
+	case errors.Is(err, io.EOF):
+		_ = b.control.SetReadDeadline(time.Time{}) // the wait for the answer is not the client's
+	}
+	return n, err
+}
+
+func (b *body) extend() {
+	_ = b.control.SetReadDeadline(b.began.Add(bodyPatience + time.Duration(b.read)*time.Second/slowest))
+}
+
+// problem is an answer that says what is wrong, in one line.
+type problem struct {
+	status int
+	text   string
+	retry  int // seconds for Retry-After; 0: none
+}
+
+func (p *problem) Error() string { return p.text }
+
+// wrong makes a problem.
+func wrong(status int, format string, args ...any) *problem {
+	return &problem{status: status, text: fmt.Sprintf(format, args...)}
+}
+
+// later makes a problem that may be gone after some seconds.
+func later(status, seconds int, format string, args ...any) *problem {
+	p := wrong(status, format, args...)
+	p.retry = seconds
+	return p
+}
+
+// fail answers with an error's line.
+func fail(w http.ResponseWriter, p *problem) {
+	if p.retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(p.retry))
+	}
+	w.Header().Del("Content-Length")
+	w.Header().Del("ETag")
+	w.Header().Set("Cache-Control", "no-store")
+	reply(w, p.status, struct {
+		Error string `json:"error"`
+	}{oneLine(p.text)})
+}
+
+// reply answers with a value as JSON.
+func reply(w http.ResponseWriter, status int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		status, data = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON: please report this"}`)
+	}
+	data = append(data, '\n')
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // who asked has gone: nobody is left to tell
+}
+
+// oneLine is text without what could break a line or a terminal, at most 300
+// bytes of it.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > 300 {
+		text = strings.ToValidUTF8(text[:300], "") + "…"
+	}
+	return text
+}
