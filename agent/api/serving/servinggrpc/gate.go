@@ -1,0 +1,55 @@
+package servinggrpc
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+)
+
+// maxOthers are the calls of health and reflection at a time. Their messages
+// are read without the bound of memory that ours have, so they are few.
+const maxOthers = 8
+
+// gate decides on a call by its headers, before its message is read.
+type gate struct {
+	auth     func(token string) bool
+	maxCalls int64
+
+	calls, others atomic.Int64 // under way
+}
+
+// enter is called on a connection's own goroutine and so never waits.
+func (g *gate) enter(ctx context.Context, call *tap.Info) (context.Context, error) {
+	if g.auth != nil && !g.auth(bearer(call.Header)) {
+		return ctx, status.Error(codes.Unauthenticated, "the token is missing or wrong: send metadata authorization: Bearer <token>")
+	}
+	count, limit := &g.others, int64(maxOthers)
+	if strings.HasPrefix(call.FullMethodName, "/tensorflow.") {
+		count, limit = &g.calls, g.maxCalls
+	}
+	if count.Add(1) > limit {
+		count.Add(-1)
+		return ctx, status.Errorf(codes.ResourceExhausted, "%d calls are under way, which is the limit: try again later", limit)
+	}
+	// The context is the call's: it ends with it, whatever way it ends.
+	context.AfterFunc(ctx, func() { count.Add(-1) })
+	return ctx, nil
+}
+
+// bearer is the token of a call; empty without exactly one.
+func bearer(header metadata.MD) string {
+	values := header.Get("authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return token
+}
