@@ -55,6 +55,7 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	}
 	a.cfg = cfg
 	a.setLevel()
+	a.remoteLog.configure(cfg.Log.MQTT)
 	if newClient {
 		a.tasks.end(a.clientTask)
 		a.startClient(client)
