@@ -50,11 +50,12 @@ func (q *LogQueue) Skip() {
 	q.seq++
 }
 
-// Clear forgets what waits, as after a decision not to send any of it.
+// Clear forgets what waits, as after a decision not to send any of it; it counts
+// as skipped.
 func (q *LogQueue) Clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting, q.told = nil, q.seq
+	q.waiting = nil
 }
 
 // next is the oldest message, which stays until it is done.

@@ -28,7 +28,7 @@ func TestLogQueue(t *testing.T) {
 		"sent again, with what is told": {"splnpn", "2-1 2-1 3-0"},
 		"full":                          {strings.Repeat("p", maxLogs+3) + "nn", "4-3 5-0"},
 		"full, and skipped":             {"s" + strings.Repeat("p", maxLogs+1) + "sn" + strings.Repeat("n", maxLogs-2) + "pnn", "full"},
-		"cleared":                       {"ppscpn", "4-0"},
+		"cleared":                       {"ppscpn", "4-3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := NewLogQueue()
