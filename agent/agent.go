@@ -50,9 +50,11 @@ type Options struct {
 // goroutine but for those that say otherwise.
 type Agent struct {
 	opts  Options
-	log   *slog.Logger
+	log   *slog.Logger // tells the broker too; opts.Log does not
 	cfg   configs.Config
 	tasks *tasks
+
+	remoteLog *remoteLog
 
 	box      *outbox.Outbox
 	broker   *broker.Broker // nil without an embedded one
@@ -101,9 +103,13 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	// From the first message on: what is said before there is a connection waits.
+	remote := newRemoteLog()
+	remote.configure(cfg.Log.MQTT)
+	log := slog.New(tee{local: opts.Log.Handler(), remote: remote})
 	a := &Agent{
-		opts: opts, log: opts.Log, cfg: cfg, tasks: newTasks(opts.Log),
-		clock: &clockState{}, notify: &notifier{log: opts.Log},
+		opts: opts, log: log, remoteLog: remote, cfg: cfg, tasks: newTasks(log),
+		clock: &clockState{}, notify: &notifier{log: log},
 		started: time.Now(), requests: make(chan request),
 	}
 	a.servables.view, a.servables.deadline = a.view, a.requestDeadline
@@ -144,7 +150,7 @@ func (a *Agent) start(ctx context.Context) error {
 	a.commander, a.confirmer = a.newCommander(), &confirmer{Queue: a.box}
 	client, err := a.newClient(a.cfg)
 	if err == nil && a.cfg.MQTT.Embedded {
-		a.broker, err = listen(a.cfg.MQTT.EmbeddedListen, a.log)
+		a.broker, err = listen(a.cfg.MQTT.EmbeddedListen, a.opts.Log)
 	}
 	if err != nil {
 		pl.discard()

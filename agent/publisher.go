@@ -110,6 +110,7 @@ func (a *Agent) newClient(cfg configs.Config) (*mqtt.Client, error) {
 		return nil, err
 	}
 	o.Boot, o.Version, o.Logger = a.box.Boot(), a.opts.Version, a.log
+	o.Logs, o.LocalLogger = a.remoteLog.queue, a.opts.Log
 	d := a.newDiscovery(cfg)
 	o.Announce, o.Announced = d.messages, d.acknowledged
 	if cfg.MQTT.Commands {

@@ -54,6 +54,7 @@ func (a *Agent) tryReload(ctx context.Context) error {
 		a.tasks.end(a.telemetryTask)
 	}
 	a.setConfig(cfg)
+	a.remoteLog.configure(cfg.Log.MQTT)
 	if newClient {
 		a.tasks.end(a.clientTask)
 		a.startClient(client)

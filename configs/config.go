@@ -35,6 +35,16 @@ type Config struct {
 type Log struct {
 	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"the least important messages to show"`
 	Format string `yaml:"format" enum:"text,json" doc:"one line of text or one JSON object per message"`
+	// MQTT is off until it is asked for: what goes wrong on a device is for its
+	// operator, and others may listen at the broker.
+	MQTT LogMQTT `yaml:"mqtt" doc:"send warnings and errors to the broker as well"`
+}
+
+// LogMQTT is what of the log goes to the broker.
+type LogMQTT struct {
+	Enabled   bool   `yaml:"enabled" doc:"publish messages of the log on the device's topic log"`
+	Level     string `yaml:"level" enum:"warn,error" doc:"the least important messages to publish, whatever log.level shows"`
+	PerMinute int    `yaml:"per_minute" min:"1" max:"600" doc:"messages a minute at most, and so many at once; what is left out is counted"`
 }
 
 // Model is a model to load.
@@ -189,7 +199,7 @@ type Updates struct {
 func Default() Config {
 	return Config{
 		Device: hostID(), Fleet: "default", StateDir: "/var/lib/egret",
-		Log:       Log{Level: "info", Format: "text"},
+		Log:       Log{Level: "info", Format: "text", MQTT: LogMQTT{Level: "warn", PerMinute: 30}},
 		Inference: Inference{Delegate: DelegateList("auto"), ProbeTimeout: Duration(20 * time.Second)},
 		Governor:  Governor{Enabled: true, SlowAt: 75, Hysteresis: 5},
 		Rules:     Rules{Hold: Duration(2 * time.Second)},

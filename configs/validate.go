@@ -56,6 +56,9 @@ func (c Config) validate(d *decoder) Errors {
 	v.cameras(c.Cameras, c.Models)
 	v.inference(c.Inference)
 	v.mqtt(c.MQTT)
+	if c.Log.MQTT.Enabled && !c.MQTT.Enabled {
+		v.fail("log.mqtt.enabled", "", "needs mqtt.enabled")
+	}
 	v.api(c.API)
 	v.updates(c.Updates)
 	slices.SortStableFunc(v.errs, func(a, b *Error) int { return a.Line - b.Line })

@@ -53,6 +53,9 @@ type Client struct {
 	broker *url.URL
 	queue  Queue
 	poison poison // of Run's goroutine
+	// strikes are connections in a row that the broker ended on a message of the
+	// log; of Run's goroutine.
+	strikes int
 	// outgoing waits to be sent on the present connection.
 	outgoing chan Message
 

@@ -71,8 +71,15 @@ type Options struct {
 	// was. Nil changes nothing.
 	Rewrite func(rec []byte) []byte
 
+	// Logs is published as it comes. Nil: nothing of the log is.
+	Logs *LogQueue
+
 	// Logger may be nil.
 	Logger *slog.Logger
+	// LocalLogger gets what is said of the connection itself, which must not end
+	// up in Logs: each failure to publish would be one more thing to publish.
+	// Nil means Logger.
+	LocalLogger *slog.Logger
 }
 
 func (o Options) withDefaults() (Options, *url.URL, error) {
@@ -100,6 +107,9 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.LocalLogger == nil {
+		o.LocalLogger = o.Logger
 	}
 	return o, broker, nil
 }

@@ -133,6 +133,10 @@ func (s *session) blame(ctx context.Context, cause error) {
 		return // we are shutting down
 	}
 	s.reap()
+	if s.strike() { // it need not have been a prediction
+		s.c.poison.other()
+		return
+	}
 	if len(s.inflight) == 0 || !s.inflight[0].sent() {
 		return // nothing was sent
 	}

@@ -35,7 +35,7 @@ func (e refusedError) Error() string { return refusals[e.code] }
 func (c *Client) Run(ctx context.Context) error {
 	retry := backoff.Backoff{Min: c.opts.RetryMin, Max: c.opts.RetryMax}
 	atCap := backoff.Backoff{Min: c.opts.RetryMax, Max: c.opts.RetryMax, Floor: c.opts.RetryMax / 2}
-	watch := outage{log: c.opts.Logger, broker: redacted(c.broker), clientID: c.opts.ClientID}
+	watch := outage{log: c.opts.LocalLogger, broker: redacted(c.broker), clientID: c.opts.ClientID}
 	for ctx.Err() == nil {
 		up, err := c.attempt(ctx, &watch)
 		c.setConnected(false, err)

@@ -32,6 +32,7 @@ type session struct {
 	late     *time.Timer
 	window   window
 	sent     sent
+	log      logSent
 	turned   chan Request // commands that there was no room for
 }
 
@@ -51,6 +52,9 @@ func (s *session) run(ctx, life context.Context) error {
 	if err := s.introduce(life); err != nil {
 		return err
 	}
+	if s.c.opts.Logs != nil {
+		s.c.opts.Logs.stir() // what the connection before did not get rid of
+	}
 	if err := s.loop(ctx, life); err != nil {
 		s.blame(ctx, err)
 		return err
@@ -66,7 +70,7 @@ func (s *session) loop(ctx, life context.Context) error {
 	var drained <-chan time.Time
 	for {
 		s.fill()
-		if stop == nil && len(s.inflight) == 0 {
+		if stop == nil && len(s.inflight) == 0 && !s.logsLeft() {
 			return nil
 		}
 		progress, late := s.oldest()
@@ -97,6 +101,10 @@ func (s *session) loop(ctx, life context.Context) error {
 			err = s.sent.done()
 		case r := <-s.turned:
 			err = s.refuse(life, r)
+		case <-s.logNews():
+			err = s.publishLog(life)
+		case <-s.logDone():
+			err = s.acknowledgedLog()
 		}
 		if err != nil {
 			return err

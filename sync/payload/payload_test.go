@@ -55,7 +55,11 @@ func examples() map[string]any {
 			Models:  map[string]ModelInfo{"objects": {Model: p.Model, Delegate: "cpu", Threads: 1, InvokeUsMean: 7250}},
 			Account: Account{Produced: 90, Acknowledged: 90, Dropped: map[string]uint64{}},
 		}},
-		"reply":   Reply{ID: "a1", Command: Snapshot, OK: true, Result: SnapshotResult{Camera: "front", Topic: "t", Bytes: 9000, Width: 640, Height: 480, Time: at}},
+		"reply": Reply{ID: "a1", Command: Snapshot, OK: true, Result: SnapshotResult{Camera: "front", Topic: "t", Bytes: 9000, Width: 640, Height: 480, Time: at}},
+		"log": Log{
+			Device: "cam-7", Boot: 42, Seq: 17, Time: at, Level: "warn", Msg: "camera failed, trying again",
+			Attrs: json.RawMessage(`{"camera":"front","error":"no such device"}`), Suppressed: 3,
+		},
 		"refusal": Reply{ID: "a2", Command: Set, Error: `there is no camera "frnt"`},
 	}
 }
@@ -93,6 +97,7 @@ func TestTopics(t *testing.T) {
 		topics.Predictions():   "egret/v1/default/dev/cam-7/predictions",
 		topics.Camera("front"): "egret/v1/default/dev/cam-7/cameras/front",
 		topics.Telemetry():     "egret/v1/default/dev/cam-7/telemetry",
+		topics.Log():           "egret/v1/default/dev/cam-7/log",
 	} {
 		if got != want || strings.Count(got, "/") > 7 {
 			t.Errorf("topic %s, want %s with at most seven slashes", got, want)

@@ -34,6 +34,9 @@ func (t Topics) Camera(name string) string { return t.dev("cameras/" + name) }
 // Telemetry is QoS 0.
 func (t Topics) Telemetry() string { return t.dev("telemetry") }
 
+// Log is QoS 1, not retained: warnings and errors of the agent's log.
+func (t Topics) Log() string { return t.dev("log") }
+
 // Snapshot is QoS 1, not retained: a camera's picture as JPEG, on command.
 func (t Topics) Snapshot(camera string) string { return t.dev("cameras/" + camera + "/snapshot") }
 

@@ -51,11 +51,13 @@ config() { # config CAMERA-NAME
 		outbox: {flush_interval: 1s}
 		telemetry: {interval: 2s}
 		mqtt: {broker: "tcp://127.0.0.1:1883"}
+		log: {mqtt: {enabled: true}}
 	YAML
 }
 config front
 mosquitto_sub -t 'egret/v1/default/dev/guest/predictions' >/tmp/predictions &
 mosquitto_sub -t 'egret/v1/default/dev/guest/telemetry' >/tmp/telemetry &
+mosquitto_sub -t 'egret/v1/default/dev/guest/log' >/tmp/log &
 
 # ---- start
 mark=$(date +%s)
@@ -72,6 +74,7 @@ pid=$(main_pid)
 mark=$(date +%s)
 unplug
 eventually "unplugged: the agent says so" 60 log_has 'camera=front'
+eventually "unplugged: the broker is told" 60 grep -q '"level":"warn".*"camera":"front"' /tmp/log
 eventually "unplugged: telemetry shows it waiting" 60 sh -c 'tail -n 1 /tmp/telemetry | grep -q "\"state\":\"waiting\""'
 check "unplugged: the same process runs on" test "$(main_pid)" = "$pid"
 plug
@@ -93,6 +96,18 @@ eventually "truncated pictures are counted" 120 sh -c 'tail -n 1 /tmp/telemetry 
 kill -USR2 "$cam"
 before=$(arrived)
 eventually "whole pictures again: predictions go on" 120 more
+
+# ---- a process beside the agent that takes all of the unit's memory, as the
+# trial of a bad model may
+hog() { # is killed, with 128 + 9
+	sh -c 'echo 1000 >/proc/self/oom_score_adj; echo $$ >/sys/fs/cgroup/system.slice/egret.service/cgroup.procs; exec tail /dev/zero'
+	[ $? = 137 ]
+}
+check "what takes too much memory beside the agent is killed" hog
+check "and the kernel says that it was the unit's limit" grep -q '^oom_kill [1-9]' /sys/fs/cgroup/system.slice/egret.service/memory.events
+before=$(arrived)
+eventually "beside it, predictions go on" 120 more
+check "beside it: still the same process" test "$(main_pid)" = "$pid"
 
 # ---- reload
 mark=$(date +%s)

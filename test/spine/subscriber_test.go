@@ -24,6 +24,7 @@ type subscriber struct {
 	latest     map[string]payload.Prediction // by topic
 	status     []payload.Status
 	telemetry  []payload.Telemetry
+	logs       []payload.Log
 	more       chan struct{}
 }
 
@@ -74,6 +75,8 @@ func (s *subscriber) take(_ paho.Client, m paho.Message) {
 		err = appendJSON(&s.status, m.Payload())
 	case "telemetry":
 		err = appendJSON(&s.telemetry, m.Payload())
+	case "log":
+		err = appendJSON(&s.logs, m.Payload())
 	default:
 		var p payload.Prediction
 		err = json.Unmarshal(m.Payload(), &p)
