@@ -82,6 +82,8 @@ type Agent struct {
 	stuck  bool // it ends because a model hangs
 
 	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask, commandTask *task
+
+	doorTasks []*task
 }
 
 // Bounds of the parts' ends. With the pipeline's they add up to less than the
@@ -152,6 +154,10 @@ func (a *Agent) start(ctx context.Context) error {
 	if err == nil && a.cfg.MQTT.Embedded {
 		a.broker, err = listen(a.cfg.MQTT.EmbeddedListen, a.opts.Log)
 	}
+	var doors []door
+	if err == nil {
+		doors, err = a.openDoors(a.cfg.API)
+	}
 	if err != nil {
 		pl.discard()
 		return err
@@ -166,6 +172,7 @@ func (a *Agent) start(ctx context.Context) error {
 	a.startGovernor()
 	a.updates.run(a)
 	a.commandTask = a.tasks.start("commands", otherBound, a.commander.run)
+	a.startDoors(doors)
 	a.streakTask = a.tasks.start("streak of starts", otherBound, a.streak.run)
 	a.watchdogTask = a.tasks.start("watchdog", otherBound, newWatchdog(a.notify, a.view, a.log).run)
 	a.announce("started")
@@ -224,7 +231,7 @@ func (a *Agent) loop(ctx context.Context) error {
 // publisher (which drains), the outbox (which flushes), the broker.
 func (a *Agent) shutdown() {
 	a.notify.stopping()
-	a.tasks.endAll([]*task{a.watchdogTask, a.commandTask, a.telemetryTask, a.governorTask, a.streakTask})
+	a.tasks.endAll(append([]*task{a.watchdogTask, a.commandTask, a.telemetryTask, a.governorTask, a.streakTask}, a.doorTasks...))
 	if err := a.updates.end(a.tasks); err != nil {
 		a.log.Error("end of updates", "error", err)
 	}

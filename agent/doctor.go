@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/egret-edge/egret/configs"
@@ -51,6 +52,7 @@ func Doctor(ctx context.Context, cfg configs.Config, log *slog.Logger, report fu
 	say("broker", detail, err)
 	detail, err = checkUpdates(ctx, cfg)
 	say("updates", detail, err)
+	say("API", doorsOf(cfg.API), CheckAPI(cfg.API))
 	detail, err = checkDisk(cfg.StateDir)
 	say("disk", detail, err)
 	detail, err = checkClock()
@@ -94,6 +96,21 @@ func checkModel(ctx context.Context, m configs.Model, cfg configs.Config, log *s
 		detail += fmt.Sprintf("; passed over: %s (%s)", specName(p.Spec), p.Reason)
 	}
 	return detail, nil
+}
+
+// doorsOf says where the agent answers.
+func doorsOf(cfg configs.API) string {
+	var all []string
+	if cfg.Enabled {
+		all = append(all, "HTTP on "+cfg.Listen)
+	}
+	if cfg.GRPC.Enabled {
+		all = append(all, "gRPC on "+cfg.GRPC.Listen)
+	}
+	if len(all) == 0 {
+		return "off"
+	}
+	return strings.Join(all, ", ")
 }
 
 // servingPath is the folder of what serves for a model by the agent's record,

@@ -2,13 +2,8 @@ package agent
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/egret-edge/egret/configs"
@@ -58,46 +53,10 @@ func tlsConfig(broker string, t configs.TLS) (*tls.Config, error) {
 	return nil, nil
 }
 
-// passwordLimit is the largest password file that is read; a key or a token
-// fits, a wrong file does not.
-const passwordLimit = 64 << 10
-
 // passwordSource reads the password anew at every call, so that a rotated one
 // is used at the next connection. The file must be readable now.
 func passwordSource(m configs.MQTT) (func() (string, error), error) {
-	path := m.PasswordFile
-	if m.PasswordCredential != "" {
-		dir := os.Getenv("CREDENTIALS_DIRECTORY")
-		if dir == "" {
-			return nil, fmt.Errorf("mqtt.password_credential %q: systemd gave this service no credentials: add LoadCredential=%s:/path to the unit", m.PasswordCredential, m.PasswordCredential)
-		}
-		path = filepath.Join(dir, m.PasswordCredential)
-	}
-	if path == "" {
-		return nil, nil
-	}
-	read := func() (string, error) {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", fmt.Errorf("read MQTT password: %w", err)
-		}
-		defer f.Close()
-		b, err := io.ReadAll(io.LimitReader(f, passwordLimit+1))
-		if err != nil {
-			return "", fmt.Errorf("read MQTT password: %w", err)
-		}
-		if len(b) > passwordLimit {
-			return "", fmt.Errorf("read MQTT password: %s is larger than %d bytes: is it the right file?", path, passwordLimit)
-		}
-		if len(b) == 0 {
-			return "", errors.New("read MQTT password: " + path + " is empty")
-		}
-		return strings.TrimRight(string(b), "\r\n"), nil
-	}
-	if _, err := read(); err != nil {
-		return nil, err
-	}
-	return read, nil
+	return secretSource("MQTT password", "mqtt.password_credential", m.PasswordFile, m.PasswordCredential)
 }
 
 // newClient makes the publisher that cfg asks for; nil when MQTT is off.

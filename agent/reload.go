@@ -42,13 +42,19 @@ func (a *Agent) tryReload(ctx context.Context) error {
 			return err
 		}
 	}
-	client, pl, err := a.prepareReload(ctx, cfg, newClient)
+	doors, err := a.openDoors(cfg.API)
+	var client *mqtt.Client
+	var pl *plan
+	if err == nil {
+		client, pl, err = a.prepareReload(ctx, cfg, newClient)
+	}
 	if err != nil {
 		if newUpdates {
 			err = errors.Join(err, a.updates.close(), a.restoreUpdates(before))
 		}
 		return err
 	}
+	newDoors := !reflect.DeepEqual(a.cfg.API, cfg.API)
 	newInterval, newGovernor := a.cfg.Telemetry != cfg.Telemetry, a.cfg.Governor != cfg.Governor
 	if newInterval {
 		a.tasks.end(a.telemetryTask)
@@ -63,6 +69,10 @@ func (a *Agent) tryReload(ctx context.Context) error {
 	a.restartUpdates(newUpdates)
 	if newInterval {
 		a.startTelemetry()
+	}
+	if newDoors {
+		a.tasks.endAll(a.doorTasks)
+		a.startDoors(doors)
 	}
 	if newGovernor {
 		a.tasks.end(a.governorTask)

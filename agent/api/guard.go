@@ -168,7 +168,7 @@ func (g *guard) authorize(r *http.Request) *problem {
 		g.say(err)
 		return later(http.StatusServiceUnavailable, 10, "the device cannot read its token: see the agent's log")
 	}
-	if same(strings.TrimSpace(shown), token) {
+	if SameToken(strings.TrimSpace(shown), token) {
 		return nil
 	}
 	if !g.guesses.allow(client(r.RemoteAddr), time.Now()) {
@@ -180,8 +180,9 @@ func (g *guard) authorize(r *http.Request) *problem {
 	return wrong(http.StatusUnauthorized, "the token is not the right one")
 }
 
-// same compares in a time that tells nothing of the token, its length included.
-func same(shown string, token []byte) bool {
+// SameToken compares in a time that tells nothing of the token, its length
+// included.
+func SameToken(shown string, token []byte) bool {
 	a, b := sha256.Sum256([]byte(shown)), sha256.Sum256(token)
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
