@@ -79,6 +79,24 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// However large a picture is, a request of numbers costs the collector nothing
+// to speak of: the two closures of the walk.
+func TestParseAllocates(t *testing.T) {
+	for _, kind := range []string{"uint8", "int8", "float32"} {
+		d := plainDesk(kind, 16)
+		d.say(body(16, numbers(kind)))
+		got := testing.AllocsPerRun(20, func() {
+			d.begin(d.in)
+			if _, err := d.parsePredict(); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if got > 4 {
+			t.Errorf("%s: %v allocations", kind, got)
+		}
+	}
+}
+
 func BenchmarkAppendRows(b *testing.B) {
 	for kind, size := range map[string]int{"uint8": 1, "float32": 4} {
 		b.Run(kind, func(b *testing.B) {

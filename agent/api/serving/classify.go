@@ -70,7 +70,7 @@ func (d *desk) flat(t text, at int) error {
 		return err
 	}
 	if t[at] == '[' {
-		if end, ok := d.in.list(d.tensors[k], t, at); ok && end > 0 {
+		if end, ok := d.in.list(t, d.tensors[k], at); ok && end > 0 {
 			return nil
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -162,7 +161,9 @@ func (d *desk) grow(n int) error {
 	if err := d.take(int64(len(d.text) + n - before)); err != nil {
 		return err
 	}
-	d.text = slices.Grow(d.text, n)
+	larger := make([]byte, len(d.text), len(d.text)+n) // append would take more than was asked for
+	copy(larger, d.text)
+	d.text = larger
 	return nil
 }
 

@@ -10,20 +10,7 @@ var errSlow = errors.New("to be read carefully")
 func (d *desk) quick(t text, at int, columns bool) (end int, err error) {
 	switch {
 	case columns && t[at] == '{':
-		only := false
-		return t.members(at, func(key []byte, v int) (int, error) {
-			if only {
-				return 0, errSlow
-			}
-			only = true
-			if string(key) == "b64" {
-				return d.quickPicture(t, v, elsewhere)
-			}
-			if string(key) != d.in.name || t[v] != '[' {
-				return 0, errSlow
-			}
-			return d.quick(t, v, true)
-		})
+		return d.quickColumn(t, at)
 	case t[at] != '[' || t[t.space(at+1)] == ']':
 		return 0, errSlow
 	}
@@ -41,6 +28,28 @@ func (d *desk) quick(t text, at int, columns bool) (end int, err error) {
 		}
 		return end, err
 	})
+}
+
+// quickColumn reads the object of inputs: the one named input, or a picture.
+func (d *desk) quickColumn(t text, at int) (end int, err error) {
+	only := false
+	end, err = t.members(at, func(key []byte, v int) (int, error) {
+		if only {
+			return 0, errSlow
+		}
+		only = true
+		if string(key) == "b64" {
+			return d.quickPicture(t, v, elsewhere)
+		}
+		if string(key) != d.in.name || t[v] != '[' {
+			return 0, errSlow
+		}
+		return d.quick(t, v, true)
+	})
+	if err == nil && !only {
+		err = errSlow
+	}
+	return end, err
 }
 
 // quickExample reads one example: lists, a picture or, in a row, an object of

@@ -100,6 +100,7 @@ var Calls = []Call{
 	{Name: "missing input of a row", Path: predict, Body: `{"instances": [{}]}`, Status: 400, Want: fault + "Failed to process element: 0 of 'instances' list. JSON object: {} keys must be equal to: $INPUT" + end},
 	{Name: "wrong value of a named row", Path: predict, Body: `{"instances": [{"$INPUT": "NaN"}]}`, Status: 400, Want: fault + `Failed to process element: 0 key: $INPUT of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: \"NaN\" Type: String is not of expected type: $KIND` + end},
 	{Name: "missing input of a column", Path: predict, Body: `{"inputs": {"junk": [1]}}`, Status: 400, Want: fault + "Missing named input: $INPUT in 'inputs' object." + end},
+	{Name: "empty object of a column", Path: predict, Body: `{"inputs": {}}`, Status: 400, Want: fault + "Missing named input: $INPUT in 'inputs' object." + end},
 	{Name: "no base64", Path: predict, Body: `{"instances": [{"b64": "!"}]}`, Status: 400, Want: row + "Unable to base64 decode" + end},
 	{Name: "no picture", Path: predict, Body: `{"instances": [{"b64": "aW1hZ2UgYnl0ZXM="}]}`, Status: 400, Want: row + "…want JPEG, PNG, BMP or WebP" + end},
 	{Name: "too deep", Path: predict, Body: `{"x": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}`, Status: 400, Want: fault + "JSON Parse error: Lists or objects lie more than 64 deep. at offset: …" + end},
