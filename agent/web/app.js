@@ -14,7 +14,9 @@ import { startTheme } from "./theme.js";
 
 const live = new Live(), history = new History(), predictions = new Predictions(), drop = new Drop();
 
+// showState takes a whole state; a list that the agent left out is empty.
 function showState(state) {
+  for (const list of ["cameras", "models", "not_ready"]) state[list] ??= [];
   showBanner(state);
   live.update(state.cameras);
   history.update(state);
@@ -35,7 +37,6 @@ function showPrediction(prediction) {
 const events = { state: showState, prediction: showPrediction, release: showRelease, lost: () => predictions.missed() };
 
 const connection = new Connection({
-  state: showState,
   event: (type, data) => events[type]?.(data),
   link(word, about) {
     showLink(word, about);

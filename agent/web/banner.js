@@ -8,7 +8,7 @@ export function showBanner(state) {
   document.title = `${state.device} · egret`;
   setText(byId("device"), state.device);
   setText(byId("about"), `fleet ${state.fleet} · egret ${state.version} · up ${duration(state.uptime_s)} · start ${count(state.boot)}`);
-  const reasons = state.not_ready ?? [];
+  const reasons = state.not_ready;
   setPill(byId("ready"), reasons.length ? "warn" : "ok", reasons.length ? "Not ready" : "Ready");
   fill(byId("reasons"), reasons, () => make("li"), setText);
   show(byId("reasons"), reasons.length > 0);

@@ -1,6 +1,7 @@
 // A small line chart: SVG paths that are reused, and a cursor for pointer and
 // keyboard whose reading is the chart's text.
 import { make, setAttr, setText } from "./element.js";
+import { duration } from "./numbers.js";
 
 const svgns = "http://www.w3.org/2000/svg";
 const width = 600, height = 100; // of the drawing, stretched to the page's
@@ -24,9 +25,10 @@ export class Chart {
   #from = 0;
   #to = 1;
 
-  // lines are [{key, name}], one or two; format writes a value.
-  constructor(parent, { title, lines, format, span }) {
-    Object.assign(this, { title, lines, format, span });
+  // lines are [{key, name}], one or two; format writes a value. The time shown
+  // grows with the points from least to span, in ms.
+  constructor(parent, { title, lines, format, least, span }) {
+    Object.assign(this, { title, lines, format, least, span });
     const svg = document.createElementNS(svgns, "svg");
     for (const [name, value] of [["viewBox", `0 0 ${width} ${height}`], ["preserveAspectRatio", "none"], ["aria-hidden", "true"]]) svg.setAttribute(name, value);
     shape(svg, "grid").setAttribute("d", [0, 50, 100].map(y => `M0 ${y}H${width}`).join(""));
@@ -40,7 +42,8 @@ export class Chart {
     this.reading = make("span");
     this.plot = make("div", "plot", svg, ...this.ticks);
     const keys = lines.length > 1 ? lines.map((line, i) => make("span", i ? "key second" : "key", line.name)) : [];
-    const axis = [make("span", "", "5 min ago"), make("span", "", ...keys), make("span", "", "now")];
+    this.start = make("span");
+    const axis = [this.start, make("span", "", ...keys), make("span", "", "now")];
     parent.append(make("div", "chart", make("div", "chart-head", make("b", "", title), this.reading), this.plot, make("div", "axis", ...axis)));
     this.#listen();
   }
@@ -50,7 +53,7 @@ export class Chart {
     plot.tabIndex = 0;
     // A slider is what a reader moves along by arrow keys and hears the value of.
     setAttr(plot, "role", "slider");
-    setAttr(plot, "aria-label", `${this.title}, last 5 minutes: arrow keys move through time`);
+    setAttr(plot, "aria-label", `${this.title}, last minutes: arrow keys move through time`);
     plot.onkeydown = event => {
       const last = this.#points.length - 1, at = this.#cursor ?? last;
       const to = { ArrowLeft: at - 1, ArrowRight: at + 1, PageUp: at - 30, PageDown: at + 30, Home: 0, End: last }[event.key];
@@ -85,7 +88,9 @@ export class Chart {
   update(points, now, dropped = 0) {
     this.#points = points;
     this.#to = now;
-    this.#from = now - this.span;
+    const shown = Math.min(this.span, Math.max(this.least, now - (points[0]?.time ?? now)));
+    this.#from = now - shown;
+    setText(this.start, `${duration(shown / 1000)} ago`);
     if (this.#cursor !== null) this.#cursor = Math.max(0, Math.min(points.length - 1, this.#cursor - dropped));
     if (!points.length) this.#cursor = null;
     const top = ceiling(Math.max(0, ...points.flatMap(p => this.lines.map(line => p[line.key] ?? 0))));
@@ -105,7 +110,7 @@ export class Chart {
     return d;
   }
 
-  #x(time) { return ((time - this.#from) / this.span * width).toFixed(1); }
+  #x(time) { return ((time - this.#from) / (this.#to - this.#from) * width).toFixed(1); }
 
   #read() {
     const p = this.#points[this.#cursor ?? this.#points.length - 1];

@@ -32,7 +32,9 @@ export class Drop {
 
   models(list) {
     this.#tasks = new Map(list.map(m => [m.name, m.task]));
-    options(byId("drop-model"), list.map(m => [m.name, `${m.name} (${m.task})`]));
+    // Classifiers first: they answer in words, whatever the picture.
+    const sorted = list.toSorted((a, b) => (a.task === "detect") - (b.task === "detect"));
+    options(byId("drop-model"), sorted.map(m => [m.name, `${m.name} (${m.task})`]));
   }
 
   // learn keeps a detector's words for its classes: its raw answer has numbers.

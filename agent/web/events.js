@@ -10,6 +10,7 @@ export class EventParser {
   #rest = "";
   #type = "";
   #data = [];
+  #size = 0;
 
   push(text) {
     const events = [];
@@ -25,13 +26,17 @@ export class EventParser {
       if (this.#data.length) events.push({ type: this.#type || "message", data: this.#data.join("\n") });
       this.#type = "";
       this.#data = [];
+      this.#size = 0;
       return;
     }
     const colon = line.indexOf(":");
     const name = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
     if (name === "event") this.#type = value;
-    if (name === "data") this.#data.push(value);
+    if (name !== "data") return;
+    this.#data.push(value);
+    this.#size += value.length;
+    if (this.#size > longest) throw new Error("an event is too large");
   }
 }
 
@@ -42,7 +47,7 @@ export class Connection {
   #wake = new AbortController();
   #link = new AbortController();
 
-  // handlers: state(State), event(type, data), link(word, {error, wait}).
+  // handlers: event(type, data), link(word, {error, wait}).
   constructor(handlers) {
     this.handlers = handlers;
     document.addEventListener("visibilitychange", () => document.hidden ? this.#link.abort() : this.retry());
@@ -68,6 +73,11 @@ export class Connection {
     }
   }
 
+  // A fault of this page's is no fault of the link: it is reported as what it is.
+  #tell(type, data) {
+    try { this.handlers.event(type, data); } catch (error) { reportError(error); }
+  }
+
   async #follow(backoff) {
     const link = this.#link = new AbortController();
     let watchdog = 0;
@@ -78,7 +88,7 @@ export class Connection {
     try {
       if (document.hidden) return null;
       const init = { signal: link.signal };
-      this.handlers.state(await (await call("/api/status", init)).json());
+      this.#tell("state", await (await call("/api/status", init)).json());
       const response = await call("/api/events", init);
       this.handlers.link("live", {});
       const parser = new EventParser(), reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -88,7 +98,7 @@ export class Connection {
         alive();
         for (const event of parser.push(value)) {
           backoff.reset();
-          this.handlers.event(event.type, JSON.parse(event.data));
+          this.#tell(event.type, JSON.parse(event.data));
         }
       }
     } catch (error) {

@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 import { byId, options } from "./element.js";
 import { decimal, millis } from "./numbers.js";
 
-const span = 5 * 60 * 1000, rateWindow = 5000, latencyWindow = 10000; // ms
+const span = 5 * 60 * 1000, rateWindow = 5000, rateLeast = 2000, latencyWindow = 10000; // ms
 const most = 400; // points of a series, one a second
 
 const quantile = (sorted, q) => sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] : null;
@@ -16,7 +16,7 @@ class Series {
   add(now, total, p50, p95) {
     const past = this.points.findLast(p => p.time <= now - rateWindow) ?? this.points[0];
     // A smaller total is another start of the agent.
-    const rate = past && total >= past.total && now > past.time ? (total - past.total) / (now - past.time) * 1000 : null;
+    const rate = past && total >= past.total && now >= past.time + rateLeast ? (total - past.total) / (now - past.time) * 1000 : null;
     if (past && total < past.total) for (const p of this.points) p.total = total;
     this.points.push({ time: now, total, rate, p50, p95 });
     while (this.points.length > most || this.points[0].time < now - span) {
@@ -33,8 +33,8 @@ export class History {
 
   constructor() {
     const parent = byId("charts");
-    this.rate = new Chart(parent, { title: "Predictions per second", lines: [{ key: "rate", name: "rate" }], format: v => decimal(v), span });
-    this.latency = new Chart(parent, { title: "Latency", lines: [{ key: "p50", name: "p50" }, { key: "p95", name: "p95" }], format: v => v == null ? "–" : millis(v), span });
+    this.rate = new Chart(parent, { title: "Predictions per second", lines: [{ key: "rate", name: "rate" }], format: v => decimal(v), least: 60000, span });
+    this.latency = new Chart(parent, { title: "Latency", lines: [{ key: "p50", name: "p50" }, { key: "p95", name: "p95" }], format: v => v == null ? "–" : millis(v), least: 60000, span });
     byId("series").onchange = event => { this.#choice = event.target.value; this.#draw(); };
   }
 

@@ -212,7 +212,7 @@ export class Live {
       skipped: camera ? compact(reasons.reduce((sum, [, n]) => sum + n, 0)) : "–", failed: compact(camera?.failed),
     };
     for (const [name, text] of Object.entries(figures)) setText(byId(`f-${name}`), text);
-    setAttr(byId("f-skipped"), "title", reasons.map(([why, n]) => `${why}: ${count(n)}`).join(", ") || null);
+    setError(byId("skipped"), reasons.length ? `Skipped for ${reasons.map(([why, n]) => `${why.replace("_", " ")} ${count(n)}`).join(", ")}` : "");
     setError(byId("camera-error"), camera?.last_error ? `Last error: ${camera.last_error}` : "");
   }
 }

@@ -8,7 +8,7 @@ export function showModels(models) {
     : [{ m }]);
   fill(byId("models"), rows, () => {
     const tags = make("span", "line");
-    return make("li", "", make("p", "line", make("strong"), tags), make("p", "line muted", make("span"), make("span")));
+    return make("li", "", make("p", "line", make("strong"), tags), make("p", "muted small"));
   }, row);
 }
 
@@ -18,8 +18,7 @@ function row(node, { m, v, it }) {
   setAttr(name, "title", v?.digest);
   const labels = v ? Object.entries(m.labels ?? {}).filter(([, n]) => n === v.version).map(([label]) => label) : [];
   fill(tags, [m.task, v && `v${v.version}`, v?.serving && "serving", ...labels, it?.camera && `own of ${it.camera}`].filter(Boolean), () => make("span", "tag"), setText);
-  setText(about.children[0], it ? speed(it) : "not loaded");
-  setText(about.children[1], it ? work(it) : "");
+  setText(about, it ? `${speed(it)} · ${work(it)}` : "not loaded");
 }
 
 const speed = it => `${it.delegate}, ${count(it.threads)} ${it.threads === 1 ? "thread" : "threads"} · p50 ${millis(it.invoke_us_p50)} · p95 ${millis(it.invoke_us_p95)}`;

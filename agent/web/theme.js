@@ -1,5 +1,5 @@
 // The switch between the system's colours, dark and light.
-import { byId, setText } from "./element.js";
+import { byId, setAttr, setText } from "./element.js";
 
 const key = "egret-theme", choices = ["system", "dark", "light"];
 
@@ -10,7 +10,8 @@ function stored() {
 function use(choice) {
   if (choice === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = choice;
-  setText(byId("theme"), `Theme: ${choice}`);
+  setText(byId("theme"), `◐ ${choice}`);
+  setAttr(byId("theme"), "aria-label", `Colours: ${choice}`);
   try { localStorage.setItem(key, choice); } catch { /* then it lasts as long as the page */ }
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/egret-edge/egret/agent/api"
@@ -24,13 +25,14 @@ import (
 type device struct {
 	began time.Time
 
-	mu       sync.Mutex                         // guards all below
-	change   func(*api.State)                   // nil: a device in good health
-	history  []json.RawMessage                  // newest last
-	watchers int                                // open live pictures
-	encoded  int                                // pictures handed out
-	boot     uint64                             // of the next prediction
-	seq      uint64                             // of the last prediction
+	mu        sync.Mutex        // guards all below
+	change    func(*api.State)  // nil: a device in good health
+	history   []json.RawMessage // newest last
+	watchers  int               // open live pictures
+	listeners int               // open event streams
+	quiet     bool              // nothing is predicted
+	boot      uint64            // of the next prediction
+	seq       uint64            // of the last prediction
 }
 
 func newDevice() *device { return &device{began: time.Now(), boot: 7} }
@@ -42,10 +44,33 @@ func (d *device) set(change func(*api.State)) {
 	d.change = change
 }
 
-func (d *device) counts() (watchers, encoded int) {
+// restart is another start of the agent, whose counters begin anew.
+func (d *device) restart() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.watchers, d.encoded
+	d.boot++
+	d.seq = 0
+}
+
+// watched waits until as many look at live pictures.
+func (d *device) watched(t *testing.T, want int) { d.wait(t, "live pictures", &d.watchers, want) }
+
+// listened waits until as many follow the events.
+func (d *device) listened(t *testing.T, want int) { d.wait(t, "event streams", &d.listeners, want) }
+
+func (d *device) wait(t *testing.T, what string, counter *int, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		d.mu.Lock()
+		got := *counter
+		d.mu.Unlock()
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d %s, want %d", got, what, want)
+		}
+	}
 }
 
 func (d *device) State() api.State {
@@ -111,7 +136,6 @@ func (d *device) Watch(ctx context.Context, camera string, fps float64, each fun
 			return nil
 		case <-tick.C:
 		}
-		d.count(&d.encoded, 1)
 		if err := each(d.picture(camera, n)); err != nil {
 			return err
 		}
@@ -125,11 +149,15 @@ func (d *device) count(counter *int, by int) {
 }
 
 func (d *device) Events(ctx context.Context, each func(api.Event) error) error {
+	d.count(&d.listeners, 1)
+	defer d.count(&d.listeners, -1)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		camera := []string{"yard", "feeder"}[n%2]
-		events := []api.Event{{Type: api.EventPrediction, Data: d.remember(d.picture(camera, n).Prediction)}}
+		var events []api.Event
+		if camera := []string{"yard", "feeder"}[n%2]; !d.quiet {
+			events = append(events, api.Event{Type: api.EventPrediction, Data: d.remember(d.picture(camera, n).Prediction)})
+		}
 		if n%4 == 0 {
 			events = append(events, api.Event{Type: api.EventState, Data: marshal(d.State())})
 		}

@@ -1,8 +1,11 @@
 package dashboard
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"image"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -46,6 +49,24 @@ func handler(d *device, token string) http.Handler {
 			return err
 		})
 	})
+	mux.HandleFunc("POST /v1/models/classifier:classify", func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			Examples []struct{ Image struct{ B64 []byte } }
+		}
+		if json.NewDecoder(r.Body).Decode(&body) != nil || len(body.Examples) != 1 || !decodes(body.Examples[0].Image.B64) {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		answer(w, json.RawMessage(`{"result":[[["peacock",0.97],["quail",0.01]]]}`))
+	})
+	mux.HandleFunc("POST /v1/models/detector:predict", func(w http.ResponseWriter, r *http.Request) {
+		picture, err := io.ReadAll(r.Body)
+		if err != nil || !decodes(picture) || r.Header.Get("Content-Type") != "image/jpeg" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		answer(w, json.RawMessage(`{"predictions":[{"P":[[0.3,0.1,0.9,0.3],[0,0,1,1]],"P:1":[0,3],"P:2":[0.8,0.1],"P:3":2}]}`))
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", csp)
 		if token != "" && (len(r.URL.Path) > 4 && r.URL.Path[:5] == "/api/") && r.Header.Get("Authorization") != "Bearer "+token {
@@ -54,6 +75,11 @@ func handler(d *device, token string) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+func decodes(picture []byte) bool {
+	_, _, err := image.Decode(bytes.NewReader(picture))
+	return err == nil
 }
 
 func answer(w http.ResponseWriter, v any) {
