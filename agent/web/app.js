@@ -31,7 +31,6 @@ function showState(state) {
 function showPrediction(prediction) {
   history.prediction(prediction);
   predictions.add(prediction);
-  drop.learn(prediction);
 }
 
 const events = { state: showState, prediction: showPrediction, release: showRelease, lost: () => predictions.missed() };

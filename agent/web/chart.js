@@ -93,9 +93,9 @@ export class Chart {
     setText(this.start, `${duration(shown / 1000)} ago`);
     if (this.#cursor !== null) this.#cursor = Math.max(0, Math.min(points.length - 1, this.#cursor - dropped));
     if (!points.length) this.#cursor = null;
-    const top = ceiling(Math.max(0, ...points.flatMap(p => this.lines.map(line => p[line.key] ?? 0))));
+    const highest = Math.max(0, ...points.flatMap(p => this.lines.map(line => p[line.key] ?? 0))), top = ceiling(highest);
     this.lines.forEach((line, i) => this.paths[i].setAttribute("d", this.#path(line.key, top)));
-    this.ticks.forEach((tick, i) => setText(tick, this.format(i ? top / 2 : top)));
+    this.ticks.forEach((tick, i) => setText(tick, highest ? this.format(i ? top / 2 : top) : ""));
     this.#read();
   }
 

@@ -6,11 +6,9 @@ import { boxes } from "./overlay.js";
 
 const large = 1 << 20; // bytes; above, a picture is scaled down before it is sent
 const side = 1280, small = 320; // pixels: more than any model's input, and for an agent that takes little
-const least = .3; // score of a box that is shown, for a detector's raw answer
 
 export class Drop {
   #tasks = new Map(); // by model
-  #labels = new Map(); // by model: index to label, as predictions told them
   #run = 0;
 
   constructor() {
@@ -35,14 +33,6 @@ export class Drop {
     // Classifiers first: they answer in words, whatever the picture.
     const sorted = list.toSorted((a, b) => (a.task === "detect") - (b.task === "detect"));
     options(byId("drop-model"), sorted.map(m => [m.name, `${m.name} (${m.task})`]));
-  }
-
-  // learn keeps a detector's words for its classes: its raw answer has numbers.
-  learn(prediction) {
-    if (prediction.task !== "detect") return;
-    const known = this.#labels.get(prediction.model.name) ?? new Map();
-    for (const r of prediction.results) if (known.size < 5000) known.set(r.index, r.label);
-    this.#labels.set(prediction.model.name, known);
   }
 
   async #take(file) {
@@ -75,15 +65,7 @@ export class Drop {
   }
 
   #send(name, picture) {
-    return this.#tasks.get(name) === "detect" ? this.#detect(name, picture) : classify(name, picture);
-  }
-
-  async #detect(name, picture) {
-    const response = await call(`/v1/models/${encodeURIComponent(name)}:predict`, {
-      method: "POST", headers: { "Content-Type": picture.type }, body: picture,
-    });
-    const labels = this.#labels.get(name) ?? new Map();
-    return objects((await response.json()).predictions?.[0]).map(r => ({ ...r, label: labels.get(r.index) ?? `class ${r.index}` }));
+    return this.#tasks.get(name) === "detect" ? detect(name, picture) : classify(name, picture);
   }
 
   #show(bitmap, results) {
@@ -124,13 +106,37 @@ async function scaled(bitmap, longest) {
   return canvas.convertToBlob({ type: "image/jpeg", quality: .9 });
 }
 
+const address = (name, call) => `/v1/models/${encodeURIComponent(name)}${call}`;
+
 async function classify(name, picture) {
-  const response = await call(`/v1/models/${encodeURIComponent(name)}:classify`, {
+  const { metadata } = await (await call(address(name, "/metadata"))).json();
+  const [input] = Object.keys(metadata.signature_def.signature_def.serving_default.inputs);
+  const response = await call(address(name, ":classify"), {
     method: "POST", headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ examples: [{ image: { b64: await base64(picture) } }] }),
+    body: JSON.stringify({ examples: [{ [input]: { b64: await base64(picture) } }] }),
   });
-  const { result } = await response.json();
-  return (result?.[0] ?? []).map(([label, score]) => ({ label, score })).sort((a, b) => b.score - a.score).slice(0, 5);
+  // TensorFlow Serving documents one name and answers with the other.
+  const { results, result } = await response.json();
+  return ((results ?? result)?.[0] ?? []).map(([label, score]) => ({ label, score }));
+}
+
+// detect asks twice: the words are in one answer, the boxes in the other.
+async function detect(name, picture) {
+  const [found, response] = await Promise.all([
+    classify(name, picture),
+    call(address(name, ":predict"), { method: "POST", headers: { "Content-Type": picture.type }, body: picture }),
+  ]);
+  return join(found, places((await response.json()).predictions?.[0]));
+}
+
+// join gives each result the box with its score: of the same picture they are
+// the same but for rounding.
+export function join(found, boxes) {
+  const left = [...boxes];
+  return found.map(r => {
+    const i = left.findIndex(b => Math.abs(b.score - r.score) < 1e-4);
+    return i < 0 ? r : { ...r, box: left.splice(i, 1)[0].box };
+  });
 }
 
 function base64(blob) {
@@ -142,17 +148,14 @@ function base64(blob) {
   });
 }
 
-// objects makes sense of an SSD's four outputs, whose names differ between
-// models: boxes [ymin, xmin, ymax, xmax], then classes, scores and how many,
-// in the order of their names unless these tell.
-export function objects(outputs) {
+// places finds boxes [ymin, xmin, ymax, xmax] and scores among an SSD's outputs,
+// whose names differ between models. Scores are named so, or come after the
+// classes.
+export function places(outputs) {
   const named = Object.entries(outputs ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
-  const places = named.find(([, v]) => Array.isArray(v?.[0]) && v[0].length === 4)?.[1];
-  const lists = named.filter(([, v]) => Array.isArray(v) && v.length > 1 && !Array.isArray(v[0]));
-  const pick = (word, i) => (lists.find(([n]) => n.toLowerCase().includes(word)) ?? lists[i])?.[1];
-  const classes = pick("class", 0), scores = pick("score", 1);
-  if (!places || !classes || !scores) throw problem("This detector's answer has no boxes, classes and scores that this page knows.");
-  return scores
-    .map((score, i) => ({ score, index: Math.round(classes[i]), box: [places[i][1], places[i][0], places[i][3], places[i][2]] }))
-    .filter(r => r.score >= least && r.score <= 1).sort((a, b) => b.score - a.score);
+  const boxes = named.find(([, v]) => Array.isArray(v?.[0]) && v[0].length === 4)?.[1];
+  const lists = named.filter(([, v]) => Array.isArray(v) && !Array.isArray(v[0]) && v.length === boxes?.length);
+  const scores = (lists.find(([n]) => n.toLowerCase().includes("score")) ?? lists[1])?.[1];
+  if (!boxes || !scores) throw problem("This detector's answer has no boxes and scores that this page knows.");
+  return boxes.map(([y0, x0, y1, x1], i) => ({ score: scores[i], box: [x0, y0, x1, y1] }));
 }

@@ -60,6 +60,8 @@ export function bars(list, results) {
 
 // options fills a select and keeps what was chosen where it is still there.
 export function options(select, list) {
+  select.disabled = !list.length;
+  if (!list.length) list = [["", "none"]];
   const want = JSON.stringify(list);
   if (select.dataset.list === want) return;
   const chosen = select.value;

@@ -33,9 +33,9 @@ export function duration(seconds) {
   const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const i = Math.max(0, parts.findIndex(([size], j) => seconds >= size || j === 3));
   const [size, unit] = parts[i];
-  const first = `${whole.format(Math.floor(seconds / size))} ${unit}`;
+  const first = `${whole.format(Math.floor(seconds / size))}\u00a0${unit}`;
   const rest = i < 2 ? Math.floor(seconds % size / parts[i + 1][0]) : 0;
-  return rest ? `${first} ${rest} ${parts[i + 1][1]}` : first;
+  return rest ? `${first}\u00a0${rest}\u00a0${parts[i + 1][1]}` : first;
 }
 
 // millis is microseconds as milliseconds with three digits that count.

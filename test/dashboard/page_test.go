@@ -1,7 +1,10 @@
 package dashboard
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/png"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +23,7 @@ import (
 
 func serve(t *testing.T, d *device, token string) string {
 	t.Helper()
-	s := httptest.NewServer(handler(d, token))
+	s := httptest.NewServer(handler(t, d, token))
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
 	return s.URL
 }
@@ -137,12 +140,12 @@ func TestPageOfABareDevice(t *testing.T) {
 }
 
 func TestPageAsksForAToken(t *testing.T) {
-	b := open(t, serve(t, newDevice(), "secret word"), desktop)
+	b := open(t, serve(t, newDevice(), "a secret of sixteen"), desktop)
 	b.until("the form", `document.getElementById("token").open && document.activeElement.id === "token-value"`)
 	b.do(chromedp.KeyEvent(kb.Escape), chromedp.KeyEvent("wrong"+kb.Enter))
 	b.until("a refusal", `!document.getElementById("token-error").hidden && document.getElementById("token").open`)
 	b.shoot("token-desktop")
-	b.do(chromedp.KeyEvent("secret word" + kb.Enter))
+	b.do(chromedp.KeyEvent("a secret of sixteen" + kb.Enter))
 	b.waitText("link", "Live")
 	b.until("the picture", `document.getElementById("blank").hidden`)
 	b.do(chromedp.Reload())
@@ -159,7 +162,7 @@ func TestPageComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	s := &http.Server{Handler: handler(d, "")}
+	s := &http.Server{Handler: handler(t, d, "")}
 	go func() { _ = s.Serve(l) }()
 	b := open(t, "http://"+addr, desktop)
 	b.waitText("link", "Live")
@@ -172,7 +175,7 @@ func TestPageComesBack(t *testing.T) {
 	if l, err = net.Listen("tcp", addr); err != nil {
 		t.Fatal(err)
 	}
-	s = &http.Server{Handler: handler(d, "")}
+	s = &http.Server{Handler: handler(t, d, "")}
 	go func() { _ = s.Serve(l) }()
 	defer s.Close()
 	b.waitText("link", "Live")
@@ -280,20 +283,33 @@ func TestOlderPredictionsByPages(t *testing.T) {
 func TestDroppedPictures(t *testing.T) {
 	d := newDevice()
 	b := live(t, d, desktop)
-	give := func(name string) {
-		b.do(chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{filepath.Join("testdata", name)}))
-	}
+	give := func(path string) { b.do(chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{path})) }
 	b.until("models", `document.getElementById("drop-model").options.length === 2`)
-	give("parsers.js")
+	give(filepath.Join("testdata", "parsers.js"))
 	b.waitText("drop-note", "no picture")
-	picture := filepath.Join(t.TempDir(), "large.jpg")
-	if err := os.WriteFile(picture, d.picture("yard", 0).JPEG, 0o644); err != nil {
+
+	small := filepath.Join(t.TempDir(), "small.jpg")
+	if err := os.WriteFile(small, d.picture("yard", 0).JPEG, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.do(chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{picture}))
+	give(small)
 	b.waitText("drop-bars", "peacock")
+	// The models here refuse what is wider than 640 pixels, as an agent with a
+	// small limit does: the page makes it smaller and asks again.
+	large := filepath.Join(t.TempDir(), "large.png")
+	var buf bytes.Buffer
+	if err := png.Encode(&buf, image.NewRGBA(image.Rect(0, 0, 2000, 1000))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(large, buf.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	give(large)
+	b.until("the other picture", `document.getElementById("drop-picture").height === 360`)
+	b.waitText("drop-bars", "peacock")
+
 	eval[string](b, `const s = document.getElementById("drop-model"); s.value = "detector"; s.value`)
-	b.do(chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{picture}))
+	give(small)
 	b.waitText("drop-bars", "person")
 	b.shoot("drop-desktop")
 	b.clean()
