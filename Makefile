@@ -55,7 +55,7 @@ run: build ## run the demo: two folders of pictures, two models, a broker on 127
 	@# alone, which ends in order, and make reports its exit code.
 	@if [ -t 0 ]; then set -m; fi; bin/egret run --config $(CONFIG) --print
 
-test: ## run every test (installs Mosquitto if it is missing)
+test: ## run every test (installs Mosquitto and Chromium if they are missing)
 	@DEPS_TEST=1 build/deps.sh
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
 	$(GO) test -timeout 30m ./...

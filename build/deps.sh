@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh brings what egret is built and run with and does not carry in git:
 #
-#   packages   Debian packages that are missing (npm, libjpeg-dev, mosquitto, …)
+#   packages   Debian packages that are missing (npm, libjpeg-dev, mosquitto, chromium, …)
 #   native     TensorFlow Lite 2.9.0 for amd64 and arm64, into build/native/
 #   models     the default models, labels and pictures, into models/ and samples/
 #
@@ -28,7 +28,22 @@ want_packages() {
 		echo mosquitto:mosquitto
 		echo mosquitto_sub:mosquitto-clients
 		echo systemd-analyze:systemd
+		browser
 	fi
+}
+
+# browser says what brings a Chromium to the dashboard's tests, unless there is
+# one, or DASHBOARD_CHROMIUM names it. Ubuntu has none of its own, only a stub
+# that needs snapd: there, those tests fail until somebody has chosen one.
+browser() {
+	for name in ${DASHBOARD_CHROMIUM:-} chromium chromium-headless-shell chromium-browser google-chrome; do
+		command -v "$name" >/dev/null 2>&1 && return 0
+	done
+	if [ "$(. /etc/os-release 2>/dev/null && echo "$ID")" = ubuntu ]; then
+		say "the dashboard's tests will fail: they need Chromium, which Ubuntu's apt-get does not bring. Install a Chromium or Chrome and name it by DASHBOARD_CHROMIUM=/path."
+		return 0
+	fi
+	echo chromium:chromium
 }
 
 # have THING: is the command on the path, or does the compiler find the header?

@@ -6,5 +6,5 @@ import "embed"
 
 // Files are the dashboard, index.html at the root.
 //
-//go:embed index.html
+//go:embed index.html style.css favicon.svg *.js
 var Files embed.FS

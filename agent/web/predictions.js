@@ -1,0 +1,147 @@
+// Recent predictions: the live ones at the top, older ones by pages.
+import { call } from "./client.js";
+import { byId, fill, make, options, setAttr, setText, show } from "./element.js";
+import { millis, model, percent, time, timeTitle } from "./numbers.js";
+
+const most = 300, page = 50, beat = 500; // rows; rows; ms between updates
+
+export class Predictions {
+  #rows = []; // newest first
+  #waiting = [];
+  #next = "";
+  #held = false;
+  #timer = 0;
+  #calm = 0;
+  #asked = new AbortController();
+
+  constructor() {
+    byId("hold").onclick = () => this.#hold(!this.#held);
+    byId("older").onclick = () => this.#older();
+    const form = byId("filter");
+    form.onsubmit = event => event.preventDefault();
+    form.oninput = () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.load(), 250);
+    };
+    setInterval(() => this.#flush(), beat);
+  }
+
+  cameras(names) { options(byId("by-camera"), [["", "all"], ...names.map(n => [n, n])]); }
+
+  // add takes one as it happens.
+  add(prediction) {
+    if (!this.#wanted(prediction)) return;
+    this.#waiting.push(prediction);
+    if (this.#waiting.length > most) this.#waiting.shift();
+  }
+
+  // missed says that some were not told of: the agent remembers them. Who is too
+  // slow for the events must not be made slower, hence the pause.
+  missed() {
+    if (this.#held || Date.now() < this.#calm) return;
+    this.#calm = Date.now() + 10000;
+    this.load();
+  }
+
+  #query() {
+    const query = new URLSearchParams({ limit: page });
+    const score = Number(byId("by-score").value) / 100;
+    if (byId("by-camera").value) query.set("camera", byId("by-camera").value);
+    if (byId("by-label").value.trim()) query.set("label", byId("by-label").value.trim());
+    if (score > 0) query.set("min_score", Math.min(1, score));
+    return query;
+  }
+
+  // wanted is the agent's filter, for those that come live.
+  #wanted(p) {
+    const query = this.#query(), label = query.get("label")?.toLowerCase(), least = Number(query.get("min_score") ?? 0);
+    if (query.has("camera") && p.camera !== query.get("camera")) return false;
+    if (!label && !least) return true;
+    return p.results.some(r => (!label || r.label.toLowerCase() === label) && r.score >= least);
+  }
+
+  // load begins anew with the newest.
+  async load() {
+    this.#asked.abort();
+    this.#asked = new AbortController();
+    try {
+      const got = await this.#fetch(this.#query());
+      this.#waiting = [];
+      this.#rows = got.predictions;
+      this.#draw();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.#rows = [];
+      this.#draw(`No predictions: ${error.status ? error.message : "the agent does not answer"}`);
+    }
+  }
+
+  async #fetch(query) {
+    const got = await (await call(`/api/predictions?${query}`, { signal: this.#asked.signal })).json();
+    this.#next = got.next ?? "";
+    show(byId("older"), Boolean(this.#next));
+    return got;
+  }
+
+  async #older() {
+    const query = this.#query();
+    query.set("before", this.#next);
+    byId("older").disabled = true;
+    try {
+      this.#rows = this.#rows.concat((await this.#fetch(query)).predictions);
+      this.#hold(true); // or the next live one would push them out of sight
+      this.#draw();
+    } catch (error) {
+      if (error.name !== "AbortError") setText(byId("older"), "Older: that failed, try again");
+    }
+    byId("older").disabled = false;
+  }
+
+  #hold(held) {
+    this.#held = held;
+    setText(byId("hold"), held ? "Resume" : "Pause");
+    setAttr(byId("hold"), "aria-pressed", held);
+    if (!held) this.load();
+  }
+
+  #flush() {
+    if (this.#held || document.hidden || !this.#waiting.length) return;
+    const known = new Set(this.#rows.map(identity));
+    const fresh = this.#waiting.filter(p => !known.has(identity(p))).reverse();
+    this.#waiting = [];
+    // Rows that fall out at the end are still there by paging: the page's
+    // mark stands before them.
+    this.#rows = fresh.concat(this.#rows).slice(0, most);
+    this.#draw();
+  }
+
+  #draw(error) {
+    show(byId("list-note"), !this.#rows.length);
+    setText(byId("list-note"), error ?? (this.#query().size > 1 ? "None match the filter. Widen it to see more." : "Nothing yet: the first prediction will appear here."));
+    fill(byId("list"), this.#rows, row, update);
+  }
+}
+
+const identity = p => p.id || `${p.camera} ${p.time}`;
+
+function row() {
+  return make("tr", "", ...["time", "camera", "result", "score num", "also", "model", "latency num"].map(name => make("td", name)));
+}
+
+function update(node, p) {
+  const key = identity(p);
+  if (node.dataset.key === key) return;
+  node.dataset.key = key;
+  const [at, camera, result, score, also, by, latency] = node.children, [best, ...others] = p.results;
+  setText(at, time(p.time));
+  setAttr(at, "title", `${timeTitle(p.time)}, clock ${p.clock}`);
+  setText(camera, p.camera);
+  setText(result, best?.label ?? "nothing");
+  setText(score, best ? percent(best.score) : "");
+  setText(also, others.map(r => `${r.label} ${percent(r.score)}`).join(", "));
+  if (!p.id) also.append(" ", make("small", "", "not kept"));
+  setText(by, model(p.model));
+  setAttr(by, "title", `${p.delegate}, ${p.model.digest}`);
+  setText(latency, millis(p.latency_us.total));
+  setAttr(latency, "title", `waited ${millis(p.latency_us.wait)}, decoded in ${millis(p.latency_us.decode)}, inferred in ${millis(p.latency_us.invoke)}`);
+}
