@@ -67,8 +67,8 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	if b.conn != nil {
-		b.conn.reading.Store(true)
-		defer b.conn.reading.Store(false)
+		b.conn.read(true)
+		defer b.conn.read(false)
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)

@@ -218,7 +218,7 @@ func clean(r *http.Request) bool {
 	if strings.HasPrefix(p, routePprof) && len(p) > len(routePprof) {
 		p = strings.TrimSuffix(p, "/")
 	}
-	return r.URL.RawPath == "" && (path.Clean(p) == p || p == routePprof)
+	return r.URL.RawPath == "" && (path.Clean(p) == p && p+"/" != routePprof || p == routePprof)
 }
 
 func nothing(_ http.ResponseWriter, r *http.Request) error {

@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"cmd/egret":          {"*"},
 	"agent":              {"agent/api", "agent/api/serving", "agent/web", "configs", "internal/backoff", "internal/spelling", "internal/wholefile", "sensors", "sensors/pixel", "sync/mqtt", "sync/mqtt/broker", "sync/ota", "sync/ota/bundle", "sync/ota/store", "sync/ota/update", "sync/outbox", "sync/payload", "sync/release", "tflite"},
 	"agent/api":          {"agent/api/serving", "agent/web", "sensors/pixel", "sync/payload", "tflite"},
+	"agent/api/apitest":  {"agent/api", "agent/api/serving", "agent/web", "sensors/pixel", "sync/payload", "tflite"},
 	"agent/api/serving":  {"sensors/pixel", "tflite"},
 	"agent/web":          {},
 	"configs":            {"internal/spelling"},
