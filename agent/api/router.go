@@ -171,14 +171,11 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	if a, ok := w.(*answer); err == nil || ok && a.status != 0 {
 		return
 	}
-	if r.Context().Err() != nil {
-		return
-	}
-	fail(w, s.problem(err))
+	fail(w, s.problem(r, err))
 }
 
 // problem is what an error means to a client.
-func (s *Server) problem(err error) *problem {
+func (s *Server) problem(r *http.Request, err error) *problem {
 	var p *problem
 	var large *http.MaxBytesError
 	switch {
@@ -192,6 +189,8 @@ func (s *Server) problem(err error) *problem {
 		return wrong(http.StatusBadRequest, "%v: take before from the next of a page", ErrNoPage)
 	case errors.Is(err, ErrBusy):
 		return later(http.StatusServiceUnavailable, 1, "%v: try again in a second", ErrBusy)
+	case r.Context().Err() != nil: // nobody may be left to read it
+		return later(http.StatusServiceUnavailable, 1, "the request ended before its answer")
 	}
 	s.log.Warn("a request failed", "error", err)
 	return later(http.StatusServiceUnavailable, 5, "%v", err)
