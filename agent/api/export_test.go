@@ -47,3 +47,10 @@ func StallAfter(t *testing.T, seconds int) {
 	stallPatience = time.Duration(seconds) * time.Second
 	t.Cleanup(func() { stallPatience = was })
 }
+
+// HurryBodies has bodies come at once, until the test ends.
+func HurryBodies(t *testing.T) {
+	was := bodyPatience
+	bodyPatience = 50 * time.Millisecond
+	t.Cleanup(func() { bodyPatience = was })
+}

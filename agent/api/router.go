@@ -101,9 +101,8 @@ func (s *Server) bound(a *answer, r *http.Request) {
 		return
 	}
 	k, _ := r.Context().Value(connectionKey{}).(*connection)
-	b := &body{ReadCloser: r.Body, control: a.control, conn: k, began: a.began}
-	b.extend()
-	r.Body = http.MaxBytesReader(a.ResponseWriter, b, s.o.MaxBody)
+	a.body = &body{ReadCloser: r.Body, control: a.control, conn: k}
+	r.Body = http.MaxBytesReader(a.ResponseWriter, a.body, s.o.MaxBody)
 }
 
 // finish ends a request: it answers for a handler that panicked, once with the
@@ -123,6 +122,7 @@ func (s *Server) finish(a *answer, r *http.Request) {
 		a.route = s.traffic.route(routeNone)
 	}
 	a.route.count(a.status, time.Since(a.began))
+	a.body.leave()
 	a.patience(writePatience) // for what is still in the buffer
 	if gone {
 		panic(http.ErrAbortHandler) // the client must see that it is not whole
@@ -192,7 +192,6 @@ func (s *Server) problem(r *http.Request, err error) *problem {
 	case r.Context().Err() != nil: // nobody may be left to read it
 		return later(http.StatusServiceUnavailable, 1, "the request ended before its answer")
 	}
-	s.log.Warn("a request failed", "error", err)
 	return later(http.StatusServiceUnavailable, 5, "%v", err)
 }
 
