@@ -12,13 +12,16 @@ import (
 )
 
 const (
-	// writePatience is how long a write may stand still, and bodyPatience how
-	// long a body may; slowest is the rate in bytes per second that both must
-	// reach after it: a poor mobile link's.
+	// writePatience is how long a write may stand still; slowest is the rate in
+	// bytes per second that answers and bodies must reach beyond their
+	// patience: a poor mobile link's.
 	writePatience = 30 * time.Second
-	bodyPatience  = 10 * time.Second
 	slowest       = 16 << 10
 )
+
+// bodyPatience is how long a request's body may stand still. Only tests change
+// it.
+var bodyPatience = 10 * time.Second
 
 // answer is a ResponseWriter that knows what it was told, and gives up on
 // readers that stall.
@@ -26,6 +29,7 @@ type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	route   *routeTraffic // nil until the route is known
+	body    *body         // nil without one
 	status  int           // 0 before the header
 	began   time.Time
 }
@@ -56,33 +60,40 @@ func (a *answer) patience(d time.Duration) {
 }
 
 // body is a request's body that must keep coming: a client that sends a byte a
-// second holds a connection for ten of them.
+// second holds a connection for ten of them. Only waiting for it counts, not
+// what its handler does in between.
 type body struct {
 	io.ReadCloser
 	control *http.ResponseController
 	conn    *connection // nil in tests without one
-	began   time.Time
 	read    int64
+	waited  time.Duration
+	whole   bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	if b.conn != nil {
-		b.conn.reading.Store(true)
-		defer b.conn.reading.Store(false)
+		b.conn.read(true)
+		defer b.conn.read(false)
 	}
+	began := time.Now()
+	_ = b.control.SetReadDeadline(began.Add(bodyPatience + time.Duration(b.read)*time.Second/slowest - b.waited))
 	n, err := b.ReadCloser.Read(p)
+	b.waited += time.Since(began)
 	b.read += int64(n)
-	switch {
-	case err == nil:
-		b.extend()
-	case errors.Is(err, io.EOF):
+	if errors.Is(err, io.EOF) {
+		b.whole = true
 		_ = b.control.SetReadDeadline(time.Time{}) // the wait for the answer is not the client's
 	}
 	return n, err
 }
 
-func (b *body) extend() {
-	_ = b.control.SetReadDeadline(b.began.Add(bodyPatience + time.Duration(b.read)*time.Second/slowest))
+// leave bounds what net/http still reads of a body that its handler did not
+// want.
+func (b *body) leave() {
+	if b != nil && !b.whole {
+		_ = b.control.SetReadDeadline(time.Now().Add(bodyPatience))
+	}
 }
 
 // problem is an answer that says what is wrong, in one line.

@@ -27,11 +27,19 @@ type connections struct {
 
 // connection is one of them. connections.mu guards its fields.
 type connection struct {
-	from  netip.Addr
-	waits bool // for a request, or its header
-	since time.Time
-	// reading: the handler waits for more of a body.
-	reading atomic.Bool
+	from    netip.Addr
+	waits   bool // for a request, or its header
+	since   time.Time
+	reading atomic.Bool // the handler waits for more of a body
+	of      *connections
+}
+
+// read tells that the handler waits for a body, or does no longer.
+func (k *connection) read(waits bool) {
+	k.reading.Store(waits)
+	if waits {
+		k.of.change()
+	}
 }
 
 func newConnections(most int) *connections {
@@ -43,7 +51,6 @@ func (cs *connections) admit(ctx context.Context, c net.Conn) bool {
 	for !cs.take(c) {
 		select {
 		case <-cs.changed:
-		case <-time.After(time.Second): // one may have begun to read a body
 		case <-ctx.Done():
 			return false
 		}
@@ -63,7 +70,7 @@ func (cs *connections) take(c net.Conn) bool {
 		cs.closed.Add(1)
 		hangUp(victim)
 	}
-	cs.all[c] = &connection{from: address(c.RemoteAddr()), waits: true, since: time.Now()}
+	cs.all[c] = &connection{from: address(c.RemoteAddr()), waits: true, since: time.Now(), of: cs}
 	return true
 }
 
@@ -113,10 +120,15 @@ func (cs *connections) state(c net.Conn, state http.ConnState) {
 		k.waits, k.since = true, time.Now()
 	}
 	if state != http.StateActive {
-		select {
-		case cs.changed <- struct{}{}:
-		default:
-		}
+		cs.change()
+	}
+}
+
+// change wakes who waits for room.
+func (cs *connections) change() {
+	select {
+	case cs.changed <- struct{}{}:
+	default:
 	}
 }
 

@@ -157,7 +157,7 @@ func (g *guard) authorize(r *http.Request) *problem {
 	scheme, shown, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		g.refused[refusedToken].Add(1)
-		return wrong(http.StatusUnauthorized, "a token is needed: send the header Authorization: Bearer <token>")
+		return wrong(http.StatusUnauthorized, "a token is needed: send the header Authorization: Bearer and the token")
 	}
 	token, err := g.token()
 	token = bytes.TrimSpace(token)

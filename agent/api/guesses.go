@@ -18,9 +18,10 @@ const (
 
 // guesses counts wrong tokens by the address that they come from.
 type guesses struct {
-	mu sync.Mutex
+	mu sync.Mutex // guards all following fields
 	// by is when each address has paid off what it guessed.
-	by map[netip.Addr]time.Time
+	by    map[netip.Addr]time.Time
+	swept time.Time // when those that have paid were last forgotten
 }
 
 func newGuesses() *guesses { return &guesses{by: map[netip.Addr]time.Time{}} }
@@ -46,8 +47,12 @@ func (g *guesses) allow(from netip.Addr, now time.Time) bool {
 	return true
 }
 
-// forget drops those that have paid.
+// forget drops those that have paid, once a second: it looks at all.
 func (g *guesses) forget(now time.Time) {
+	if now.Sub(g.swept) < time.Second {
+		return
+	}
+	g.swept = now
 	for from, paid := range g.by {
 		if !paid.After(now) {
 			delete(g.by, from)

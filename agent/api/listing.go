@@ -63,17 +63,9 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request, part func(State) a
 }
 
 func (s *Server) predictions(w http.ResponseWriter, r *http.Request) error {
-	v, err := parameters(r, "camera", "label", "min_score", "from", "to", "before", "limit")
+	q, err := readQuery(r)
 	if err != nil {
 		return err
-	}
-	q := Query{
-		Camera: v.id("camera"), Label: v.text("label", 200), MinScore: v.number("min_score", 0, 0, 1),
-		From: v.time("from"), To: v.time("to"),
-		Before: v.text("before", 200), Limit: int(v.whole("limit", 0, 1, 500)),
-	}
-	if v.err != nil {
-		return v.err
 	}
 	page, err := s.o.Device.Predictions(r.Context(), q)
 	if err != nil {
@@ -82,4 +74,18 @@ func (s *Server) predictions(w http.ResponseWriter, r *http.Request) error {
 	page.Predictions = orEmpty(page.Predictions)
 	reply(w, http.StatusOK, page)
 	return nil
+}
+
+// readQuery reads what predictions are asked for.
+func readQuery(r *http.Request) (Query, error) {
+	v, err := parameters(r, "camera", "label", "min_score", "from", "to", "before", "limit")
+	if err != nil {
+		return Query{}, err
+	}
+	q := Query{
+		Camera: v.id("camera"), Label: v.text("label", 200), MinScore: v.number("min_score", 0, 0, 1),
+		From: v.time("from"), To: v.time("to"),
+		Before: v.text("before", 200), Limit: int(v.whole("limit", 0, 1, 500)),
+	}
+	return q, v.err
 }

@@ -109,3 +109,28 @@ func TestMetricsSums(t *testing.T) {
 		t.Errorf("egret_ready is %v", v)
 	}
 }
+
+// TestMetricsAreDocumented: the table names each family of ours.
+func TestMetricsAreDocumented(t *testing.T) {
+	var text []byte
+	for _, name := range []string{"API.md", "API-egret.part.md"} {
+		if data, err := os.ReadFile(filepath.Join("..", "..", "docs", name)); err == nil {
+			text = append(text, data...)
+		}
+	}
+	_, families := scrape(t, serve(t))
+	for name := range families {
+		if !strings.HasPrefix(name, "egret_") || strings.Contains(string(text), name) {
+			continue
+		}
+		short := false // as _total beside a name in full
+		for _, group := range []string{"egret_outbox", "egret_host"} {
+			if rest, ok := strings.CutPrefix(name, group); ok && strings.Contains(string(text), "`"+rest+"`") {
+				short = true
+			}
+		}
+		if !short {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+}

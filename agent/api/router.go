@@ -101,9 +101,8 @@ func (s *Server) bound(a *answer, r *http.Request) {
 		return
 	}
 	k, _ := r.Context().Value(connectionKey{}).(*connection)
-	b := &body{ReadCloser: r.Body, control: a.control, conn: k, began: a.began}
-	b.extend()
-	r.Body = http.MaxBytesReader(a.ResponseWriter, b, s.o.MaxBody)
+	a.body = &body{ReadCloser: r.Body, control: a.control, conn: k}
+	r.Body = http.MaxBytesReader(a.ResponseWriter, a.body, s.o.MaxBody)
 }
 
 // finish ends a request: it answers for a handler that panicked, once with the
@@ -123,6 +122,7 @@ func (s *Server) finish(a *answer, r *http.Request) {
 		a.route = s.traffic.route(routeNone)
 	}
 	a.route.count(a.status, time.Since(a.began))
+	a.body.leave()
 	a.patience(writePatience) // for what is still in the buffer
 	if gone {
 		panic(http.ErrAbortHandler) // the client must see that it is not whole
@@ -171,14 +171,11 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	if a, ok := w.(*answer); err == nil || ok && a.status != 0 {
 		return
 	}
-	if r.Context().Err() != nil {
-		return
-	}
-	fail(w, s.problem(err))
+	fail(w, s.problem(r, err))
 }
 
 // problem is what an error means to a client.
-func (s *Server) problem(err error) *problem {
+func (s *Server) problem(r *http.Request, err error) *problem {
 	var p *problem
 	var large *http.MaxBytesError
 	switch {
@@ -192,8 +189,9 @@ func (s *Server) problem(err error) *problem {
 		return wrong(http.StatusBadRequest, "%v: take before from the next of a page", ErrNoPage)
 	case errors.Is(err, ErrBusy):
 		return later(http.StatusServiceUnavailable, 1, "%v: try again in a second", ErrBusy)
+	case r.Context().Err() != nil: // nobody may be left to read it
+		return later(http.StatusServiceUnavailable, 1, "the request ended before its answer")
 	}
-	s.log.Warn("a request failed", "error", err)
 	return later(http.StatusServiceUnavailable, 5, "%v", err)
 }
 
@@ -218,7 +216,7 @@ func clean(r *http.Request) bool {
 	if strings.HasPrefix(p, routePprof) && len(p) > len(routePprof) {
 		p = strings.TrimSuffix(p, "/")
 	}
-	return r.URL.RawPath == "" && (path.Clean(p) == p || p == routePprof)
+	return r.URL.RawPath == "" && (path.Clean(p) == p && p+"/" != routePprof || p == routePprof)
 }
 
 func nothing(_ http.ResponseWriter, r *http.Request) error {

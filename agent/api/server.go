@@ -131,10 +131,12 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		WriteTimeout:      writePatience, // answer.go sets it anew with each write
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ConnContext:       s.conns.context,
-		ConnState:         s.conns.state,
+
+		DisableGeneralOptionsHandler: true, // it would answer past the guard
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext:                  func(net.Listener) context.Context { return base },
+		ConnContext:                  s.conns.context,
+		ConnState:                    s.conns.state,
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(&limited{Listener: ln, conns: s.conns, ctx: ctx}) }()

@@ -116,6 +116,8 @@ func (s *site) do(t *testing.T, method, path, body string, headers ...string) (*
 	return res, string(data)
 }
 
+const nothingThere = "there is nothing at"
+
 const asJSON = "Content-Type: application/json"
 
 // callCases are requests and what must be in the answer.
@@ -166,6 +168,8 @@ var callCases = []struct {
 	{"command too large", "POST", "/api/commands/diagnose", strings.Repeat(" ", 65<<10), []string{asJSON}, 413, "larger than 65536 bytes"},
 	{"command nested deep", "POST", "/api/commands/set", `{"camera":` + strings.Repeat("[", 60000), []string{asJSON}, 400, "not a JSON object"},
 
+	{"snapshot", "GET", "/api/cameras/bird/snapshot.jpg", "", nil, 200, "\xff\xd8"},
+	{"snapshot with overlay", "GET", "/api/cameras/street/snapshot.jpg?overlay=1", "", nil, 200, "\xff\xd8"},
 	{"snapshot of no camera", "GET", "/api/cameras/brid/snapshot.jpg", "", nil, 404, "there is no such camera"},
 	{"stream of no camera", "GET", "/api/cameras/brid/stream.mjpeg", "", nil, 404, "there is no such camera"},
 	{"stream too fast", "GET", "/api/cameras/bird/stream.mjpeg?fps=1e9", "", nil, 400, "fps must be a number from"},
@@ -178,13 +182,13 @@ var callCases = []struct {
 	{"stream by HEAD", "HEAD", "/api/cameras/bird/stream.mjpeg", "", nil, 405, ""},
 	{"options", "OPTIONS", "/api/status", "", nil, 405, "OPTIONS is not for"},
 	{"nothing there", "GET", "/api/nothing", "", nil, 404, `there is nothing at \"/api/nothing\"`},
-	{"slash too many", "GET", "/api/status/", "", nil, 404, "there is nothing at"},
-	{"doubled slash", "GET", "//api/status", "", nil, 404, "there is nothing at"},
-	{"dots", "GET", "/api/../api/status", "", nil, 404, "there is nothing at"},
-	{"escaped dots", "GET", "/%2e%2e/%2e%2e/etc/passwd", "", nil, 404, "there is nothing at"},
-	{"escaped slash", "GET", "/api%2fstatus", "", nil, 404, "there is nothing at"},
-	{"escaped nothing", "GET", "/app.js%00.html", "", nil, 404, "there is nothing at"},
-	{"profiles", "GET", "/debug/pprof/", "", nil, 404, "there is nothing at"},
+	{"slash too many", "GET", "/api/status/", "", nil, 404, nothingThere},
+	{"doubled slash", "GET", "//api/status", "", nil, 404, nothingThere},
+	{"dots", "GET", "/api/../api/status", "", nil, 404, nothingThere},
+	{"escaped dots", "GET", "/%2e%2e/%2e%2e/etc/passwd", "", nil, 404, nothingThere},
+	{"escaped slash", "GET", "/api%2fstatus", "", nil, 404, nothingThere},
+	{"escaped nothing", "GET", "/app.js%00.html", "", nil, 404, nothingThere},
+	{"profiles", "GET", "/debug/pprof/", "", nil, 404, nothingThere},
 
 	{"name of a stranger", "GET", "/api/status", "", []string{"Host: evil.example.com"}, 403, `not known as \"evil.example.com\"`},
 	{"name of a stranger for the dashboard", "GET", "/", "", []string{"Host: evil.example.com:80"}, 403, "api.allowed_hosts"},

@@ -7,8 +7,8 @@ import (
 )
 
 // stallPatience is how long a reader of a stream may take over one piece. Who
-// is slower gets fewer pieces; who stands still is dropped.
-const stallPatience = 10 * time.Second
+// is slow gets fewer pieces; who stands still is dropped. Only tests change it.
+var stallPatience = 10 * time.Second
 
 // streaming is the context of a request that does not end by itself: it ends
 // with the client, or with the server.

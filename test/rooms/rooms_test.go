@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"test/smallmodel":               {},
 	"test/spine":                    {"*"},
 	"agent/api/serving/servingtest": {"agent/api/serving", "sensors/pixel", "tflite"},
+	"agent/api/apitest":             {"agent/api", "agent/api/serving", "agent/web", "sensors/pixel", "sync/payload", "tflite"},
 }
 
 // cgoRooms are the only rooms with C in them.
