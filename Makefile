@@ -39,7 +39,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln bench microbench fuzz e2e soak powercut env install uninstall clean
+.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ lint: deps ## gofmt, go vet, staticcheck, shellcheck (if there), the units
 
 vuln: ## look for known vulnerabilities (asks the Go vulnerability database)
 	$(GO) tool govulncheck ./...
+
+proto: ## write the Go code of the .proto files anew (needs no protoc)
+	$(GO) run ./build/proto agent/api/serving/tfproto
 
 bench: build ## measure against a C program, a naive loop and bare paho; MODELS=dir adds bundles
 	@DEPS_TEST=1 build/deps.sh

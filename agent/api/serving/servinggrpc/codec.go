@@ -30,7 +30,17 @@ func newCodec(maxMessage int) codec {
 	return codec{encoding.GetCodecV2("proto"), expansion * maxMessage}
 }
 
+// received is a message and its size on the wire, which the codec notes.
+type received struct {
+	message any
+	size    int
+}
+
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	if r, ok := v.(*received); ok {
+		r.size = data.Len()
+		v = r.message
+	}
 	m, ok := v.(proto.Message)
 	if !ok {
 		return fmt.Errorf("%T is no message", v)
@@ -43,10 +53,6 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	return proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(buf.ReadOnlyData(), m)
 }
-
-// size is a received message's on the wire, or nearly: what was unknown in it
-// is gone.
-func size(m any) int { return proto.Size(m.(proto.Message)) }
 
 // spend takes from left what the message of type md costs in memory, and ends
 // when that is below zero. What is broken in it is left to who unpacks it. None

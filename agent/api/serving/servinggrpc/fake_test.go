@@ -144,7 +144,11 @@ func newModels() *fakeModels {
 // start runs a server on loopback until the test ends, and connects to it.
 func start(t testing.TB, opts servinggrpc.Options, dial ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	addr := listen(t, opts)
+	return connect(t, listen(t, opts), dial...)
+}
+
+func connect(t testing.TB, addr string, dial ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
 	conn, err := grpc.NewClient(addr, append([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, dial...)...)
 	if err != nil {
 		t.Fatal(err)

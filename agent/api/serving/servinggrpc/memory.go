@@ -91,8 +91,8 @@ func (m *memory) receive(stream grpc.ServerStream, into any) (held int64, err er
 		return 0, status.FromContextError(err).Err()
 	}
 	// Only the end of the call ends a read, so it is waited for beside it.
-	got := make(chan error, 1)
-	go func() { got <- stream.RecvMsg(into) }()
+	r, got := &received{message: into}, make(chan error, 1)
+	go func() { got <- stream.RecvMsg(r) }()
 	late := time.NewTimer(readTime)
 	defer late.Stop()
 	select {
@@ -103,7 +103,7 @@ func (m *memory) receive(stream grpc.ServerStream, into any) (held int64, err er
 	if err != nil {
 		return m.maxMessage, err
 	}
-	held = min(int64(size(into)), m.maxMessage)
+	held = min(int64(r.size), m.maxMessage)
 	m.messages.Release(m.maxMessage - held)
 	return held, nil
 }

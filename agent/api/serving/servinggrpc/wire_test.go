@@ -30,10 +30,10 @@ func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 const (
-	predict  = "/tensorflow.serving.PredictionService/Predict"
-	classify = "/tensorflow.serving.PredictionService/Classify"
-	metadata = "/tensorflow.serving.PredictionService/GetModelMetadata"
-	state    = "/tensorflow.serving.ModelService/GetModelStatus"
+	predict    = "/tensorflow.serving.PredictionService/Predict"
+	classify   = "/tensorflow.serving.PredictionService/Classify"
+	signatures = "/tensorflow.serving.PredictionService/GetModelMetadata"
+	state      = "/tensorflow.serving.ModelService/GetModelStatus"
 )
 
 // invoke sends bytes and gets bytes.
