@@ -218,6 +218,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			if a.stuck = errors.Is(err, errStuck); a.stuck {
 				a.updates.machine.Stuck()
 			}
+			a.remoteLog.lastWord(err)
 			return err
 		case <-a.opts.Reload:
 			a.reload(ctx)

@@ -25,7 +25,7 @@ func TestPublisherCorrects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer box.Close()
-	a := &Agent{box: box, log: quiet, tasks: newTasks(quiet), updates: &updates{}, confirmer: &confirmer{Queue: box}}
+	a := &Agent{box: box, log: quiet, tasks: newTasks(quiet), remoteLog: newRemoteLog(), updates: &updates{}, confirmer: &confirmer{Queue: box}}
 	a.clock = &clockState{now: time.Now, ask: func() payload.Clock { return payload.ClockSynced }}
 	cfg := configs.Default()
 	cfg.Device, cfg.MQTT.Embedded, cfg.MQTT.EmbeddedListen = "dev", true, b.Addr()

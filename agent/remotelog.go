@@ -32,7 +32,7 @@ type remoteLog struct {
 type remoteRule struct {
 	cfg   configs.LogMQTT
 	level slog.Level
-	rate  tokens
+	rate  *tokens
 }
 
 func newRemoteLog() *remoteLog { return &remoteLog{queue: mqtt.NewLogQueue()} }
@@ -54,6 +54,12 @@ func (r *remoteLog) configure(cfg configs.LogMQTT) {
 	}
 }
 
+// lastWord tells the broker alone why the agent ends by itself: whoever started
+// it says so locally.
+func (r *remoteLog) lastWord(err error) {
+	slog.New(tee{local: slog.DiscardHandler, remote: r}).Error("the agent ends by itself", "error", err)
+}
+
 // wants gives the rule that lets messages of that level pass, nil for none.
 func (r *remoteLog) wants(level slog.Level) *remoteRule {
 	if rule := r.rule.Load(); rule != nil && level >= rule.level {
@@ -67,13 +73,13 @@ func (r *remoteLog) wants(level slog.Level) *remoteRule {
 type tokens struct {
 	size float64
 
-	mu   *sync.Mutex // guards all following fields
+	mu   sync.Mutex // guards all following fields
 	left float64
 	at   time.Time
 }
 
-func newTokens(perMinute int) tokens {
-	return tokens{size: float64(perMinute), mu: new(sync.Mutex), left: float64(perMinute), at: time.Now()}
+func newTokens(perMinute int) *tokens {
+	return &tokens{size: float64(perMinute), left: float64(perMinute), at: time.Now()}
 }
 
 // take tells whether one more may pass now.

@@ -8,11 +8,16 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	paho "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/sync/mqtt"
+	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/sync/payload"
 )
 
@@ -197,5 +202,84 @@ func TestTeeIsFreeWhenOff(t *testing.T) {
 	without, with := testing.AllocsPerRun(100, log(plain)), testing.AllocsPerRun(100, log(off))
 	if with != without {
 		t.Errorf("%v allocations a message, %v without", with, without)
+	}
+}
+
+// Messages from many goroutines while it is switched on and off, for the race
+// detector.
+func TestTeeFromManyGoroutines(t *testing.T) {
+	h := remote()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			log := slog.New(h).With("part", "p")
+			for i := range 50 {
+				log.Warn("m", "i", i)
+			}
+		})
+	}
+	all.Go(func() {
+		for i := range 50 {
+			h.remote.configure(configs.LogMQTT{Enabled: i%2 == 0, Level: "warn", PerMinute: 600})
+		}
+	})
+	all.Wait()
+	if h.remote.wants(slog.LevelWarn) != nil {
+		t.Error("it is on, and was switched off last")
+	}
+}
+
+// Why the agent ends by itself still reaches the broker: the client drains after
+// the loop has ended.
+func TestLastWordReachesTheBroker(t *testing.T) {
+	b, err := listen("127.0.0.1:0", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Agent{tasks: newTasks(quiet), remoteLog: remote().remote}
+	brokerTask := a.tasks.start("broker", otherBound, b.Run)
+	defer func() { a.tasks.end(brokerTask) }()
+	opts := mqtt.Options{Broker: "tcp://" + b.Addr(), Topics: payload.Topics{Fleet: "test", Device: "dev"}, Boot: 7}
+	heard, _, err := mqtt.Connect(t.Context(), mqtt.Options{Broker: opts.Broker, Topics: opts.Topics, ClientID: "listener"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heard.Disconnect(100)
+	said := make(chan payload.Log, 1)
+	wait(t, heard.Subscribe(opts.Topics.Log(), 1, func(_ paho.Client, m paho.Message) {
+		var l payload.Log
+		if err := json.Unmarshal(m.Payload(), &l); err != nil {
+			t.Error(err)
+		}
+		said <- l
+	}))
+	a.tasks.failed <- errors.New("outbox: the disk is gone")
+	if err := a.loop(t.Context()); err == nil {
+		t.Error("the loop ended without the part's error")
+	}
+	box, err := outbox.Open(outbox.Options{Path: t.TempDir() + "/outbox.db"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Close()
+	opts.Logs = a.remoteLog.queue
+	client, err := mqtt.New(opts, box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- client.Run(ctx) }()
+	select {
+	case l := <-said:
+		if l.Level != "error" || l.Boot != 7 || !strings.Contains(string(l.Attrs), "the disk is gone") {
+			t.Errorf("it said %+v %s", l, l.Attrs)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the broker never heard of it")
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

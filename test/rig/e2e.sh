@@ -17,4 +17,4 @@ make -s install DESTDIR="$P/root"
 CGO_ENABLED=0 go build -o "$P/uvcsim" ./test/rig/uvcsim
 go run ./test/rig/frame samples/classify/peacock.png "$P/frame.jpg"
 cp "$HERE/guest.sh" "$P/test.sh"
-TIMEOUT=${TIMEOUT:-600} BASE="$BASE" "$HERE/vmtest.sh" "$P"
+TIMEOUT=${TIMEOUT:-1200} BASE="$BASE" "$HERE/vmtest.sh" "$P"

@@ -52,6 +52,8 @@ config() { # config CAMERA-NAME
 		telemetry: {interval: 2s}
 		mqtt: {broker: "tcp://127.0.0.1:1883"}
 		log: {mqtt: {enabled: true}}
+		# A trial of a model takes seconds here, and minutes beside other work.
+		inference: {probe_timeout: 3m}
 	YAML
 }
 config front
