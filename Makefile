@@ -8,6 +8,8 @@ SYSCONFDIR  ?= /etc
 UNITDIR     ?= /usr/lib/systemd/system
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS     := -X main.version=$(VERSION)
+# gRPC's request traces are pages of templates that nobody opens: 5 MB.
+TAGS        := grpcnotrace
 CONFIG      ?= configs/demo.yaml
 FUZZTIME    ?= 10s
 
@@ -48,7 +50,7 @@ deps: ## fetch the native library, the default models and missing packages
 	@build/deps.sh
 
 build: deps ## build bin/egret
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
+	$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
 
 run: build ## run the demo: two folders of pictures, two models, a broker on 127.0.0.1:1883
 	@# On a terminal, in a process group of its own: Ctrl-C is then for egret
@@ -57,7 +59,7 @@ run: build ## run the demo: two folders of pictures, two models, a broker on 127
 
 test: ## run every test (installs Mosquitto and Chromium if they are missing)
 	@DEPS_TEST=1 build/deps.sh
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
+	$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
 	$(GO) test -timeout 30m ./...
 
 race: ## run every test under the race detector

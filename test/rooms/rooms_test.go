@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"tflite":                        {"sensors/pixel"},
 	"test/bench":                    {"*"},
 	"test/bench/naive":              {},
+	"test/dashboard":                {"*"},
 	"test/delegates":                {},
 	"test/delivery":                 {"*"},
 	"test/integrations":             {},
