@@ -17,7 +17,7 @@ func seeds(f *testing.F, add func(body string)) {
 	for _, c := range servingtest.Calls {
 		add(words.Replace(c.Body))
 	}
-	for _, number := range []string{"-128", "-0", "01", "1.5", "-1e-3", "1e400", "NaN", "-Infinity", "Inf", "0.12345678901234567890", "16777216", "9007199254740993.0"} {
+	for _, number := range []string{"256", "300", "128", "-129", "-128", "-0", "-", "1.", ".5", "01", "1.5", "-1e-3", "1e400", "NaN", "-Infinity", "Inf", "0.12345678901234567890", "16777216", "9007199254740993.0"} {
 		add(`{"instances":[` + strings.Replace(lists, "255", number, 1) + `]}`)
 	}
 	add("{\"\\u0069nputs\"\t:\r\n[ " + lists + " ] ,\"x\":\"\\ud83d\\ude00\\n\"}")

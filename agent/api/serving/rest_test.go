@@ -78,3 +78,22 @@ func TestValues(t *testing.T) {
 }`}, {Name: "columns", Path: "/v1/models/boxes:predict", Body: `{"inputs":[$LISTS]}`, Status: 200, Want: "{\n    \"outputs\": {\n        \"post\": [\n            [\n                [\n                    0.0,\n…        \"post:3\": [\n            2.0\n        ]\n    }\n}"}})
 	})
 }
+
+// A number that does not fit is refused at the bounds, too, in a tensor that is
+// right otherwise.
+func TestRefusedNumbers(t *testing.T) {
+	for kind, numbers := range map[string]map[string]string{
+		"uint8":   {"256": "256 Type: Number", "1000": "1000 Type: Number", "-1": "-1 Type: Number", "1.5": "1.5 Type: Number", "01": "Missing a comma", "": "Invalid value.", "1 2": "Missing a comma"},
+		"int8":    {"128": "128 Type: Number", "-129": "-129 Type: Number", "-01": "Missing a comma", "-": "Invalid value."},
+		"float32": {"16777216": "without loss", "-16777216": "without loss", "3.5e38": "without loss", "00.5": "Missing a comma", "1.": "Miss fraction", "1e": "Miss exponent", "nan": "Invalid value."},
+	} {
+		var calls []servingtest.Call
+		for number, words := range numbers {
+			calls = append(calls, servingtest.Call{Name: number, Path: "/v1/models/echo:predict", Status: 400, Want: "…" + words + "…",
+				Body: `{"instances":[[[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, ` + number + `, 12]]]]}`})
+		}
+		t.Run(kind, func(t *testing.T) {
+			servingtest.Run(t, serve(t, servingtest.Echo(kind, 2), serving.RESTOptions{}), calls)
+		})
+	}
+}

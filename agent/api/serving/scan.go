@@ -247,7 +247,7 @@ func (t text) number(i int) (number, int, error) {
 		return number{}, 0, err
 	}
 	s := string(t[start:i])
-	if whole {
+	if whole && len(s) <= len("-9223372036854775808") { // a longer one's error would copy it
 		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 			return number{whole: true, int: n, float: float64(n)}, i, nil
 		}
