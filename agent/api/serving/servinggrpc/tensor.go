@@ -93,14 +93,20 @@ func (s *Server) fill(ctx context.Context, in *input, n int, each func(ctx conte
 	if err != nil {
 		return batch{}, err
 	}
+	filled := false
+	defer func() { // after a panic too, which ends the call alone
+		if !filled {
+			free()
+		}
+	}()
 	b := batch{make([][]byte, n), free}
 	for i := range b.examples {
 		b.examples[i] = make([]byte, size)
 		if err := each(ctx, i, b.examples[i]); err != nil {
-			free()
 			return batch{}, err
 		}
 	}
+	filled = true
 	return b, nil
 }
 
