@@ -46,12 +46,12 @@ func newConnections(most int) *connections {
 	return &connections{max: most, all: map[net.Conn]*connection{}, changed: make(chan struct{}, 1)}
 }
 
-// admit waits until there is a place for c; false when ctx is done first.
-func (cs *connections) admit(ctx context.Context, c net.Conn) bool {
+// admit waits until there is a place for c; false when the end comes first.
+func (cs *connections) admit(end <-chan struct{}, c net.Conn) bool {
 	for !cs.take(c) {
 		select {
 		case <-cs.changed:
-		case <-ctx.Done():
+		case <-end:
 			return false
 		}
 	}
@@ -196,7 +196,7 @@ func client(hostPort string) netip.Addr {
 type limited struct {
 	net.Listener
 	conns *connections
-	ctx   context.Context // Accept takes none; it ends with Run, as this does
+	end   <-chan struct{} // of the server
 }
 
 func (l *limited) Accept() (net.Conn, error) {
@@ -204,7 +204,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !l.conns.admit(l.ctx, c) {
+	if !l.conns.admit(l.end, c) {
 		hangUp(c)
 		return nil, net.ErrClosed
 	}

@@ -139,7 +139,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		ConnState:                    s.conns.state,
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(&limited{Listener: ln, conns: s.conns, ctx: ctx}) }()
+	go func() { served <- srv.Serve(&limited{Listener: ln, conns: s.conns, end: ctx.Done()}) }()
 	select {
 	case err := <-served:
 		srv.Close()
