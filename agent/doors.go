@@ -47,7 +47,12 @@ func (a *Agent) openDoors(cfg configs.API) (doors []door, err error) {
 		if err != nil {
 			return nil, err
 		}
-		doors = append(doors, door{name: "API", addr: cfg.Listen, tls: secure, serve: server.Run})
+		d := door{name: "API", addr: cfg.Listen, serve: server.Run}
+		if secure != nil {
+			d.tls = secure.Clone()
+			d.tls.NextProtos = []string{"http/1.1"} // the server's deadlines are those of connections
+		}
+		doors = append(doors, d)
 	}
 	if cfg.GRPC.Enabled {
 		server, err := a.newGRPC(cfg, token, secure)

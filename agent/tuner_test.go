@@ -354,6 +354,16 @@ func TestEdgeTPUIsFound(t *testing.T) {
 	}
 }
 
+// probeHere waits long for what answers, however busy the machine is, and not
+// for what never will.
+func probeHere(ctx context.Context, req ProbeRequest) ProbeReport {
+	p := Prober{Timeout: time.Minute}
+	if strings.Contains(req.Delegate, "mode=hang") || strings.Contains(req.Delegate, "mode=stuck") {
+		p.Timeout = 3 * time.Second
+	}
+	return p.Probe(ctx, req)
+}
+
 // TestProbe is the contract of the real trial process; TestMain serves it.
 func TestProbe(t *testing.T) {
 	lib := delegates.Build(t)
@@ -368,7 +378,7 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := Prober{Timeout: 3 * time.Second}.Probe(t.Context(), ProbeRequest{Model: tt.model, Delegate: tt.spec, Threads: 1, Runs: 3})
+			r := probeHere(t.Context(), ProbeRequest{Model: tt.model, Delegate: tt.spec, Threads: 1, Runs: 3})
 			if tt.want != "" {
 				if r.OK || r.untried || !strings.Contains(r.Reason, tt.want) || strings.Contains(r.Reason, "\n") {
 					t.Errorf("report %+v, want one line with %q", r, tt.want)
@@ -392,7 +402,7 @@ func TestOpenerRunsOnTheCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := openBundle(t, mobilenet)
-	o := &opener{bundle: b, open: openModel, tuner: &Tuner{Probe: Prober{Timeout: 3 * time.Second}.Probe, Cores: 1}}
+	o := &opener{bundle: b, open: openModel, tuner: &Tuner{Probe: probeHere, Cores: 1}}
 	o.inf.Delegate = configs.DelegateList(delegates.Spec(lib, "crash", ""), delegates.Spec(lib, "hang", ""), delegates.Spec(lib, "take", lost))
 	if err := o.choose(t.Context()); err != nil {
 		t.Fatal(err)

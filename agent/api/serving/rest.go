@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/egret-edge/egret/tflite"
 )
@@ -114,7 +115,18 @@ func (r *REST) infer(w http.ResponseWriter, req *http.Request, c call, m Model) 
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Server-Timing", timing(d.answers))
 	return answer(w, d.out)
+}
+
+// timing is what the model itself took, for who wonders where the time went
+// (W3C Server Timing).
+func timing(answers []Answer) string {
+	var took time.Duration
+	for i := range answers {
+		took += answers[i].Invoke
+	}
+	return fmt.Sprintf("invoke;dur=%.3f", float64(took.Microseconds())/1e3)
 }
 
 func (d *desk) infer(req *http.Request, verb string, m Model) error {
