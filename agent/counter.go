@@ -68,12 +68,13 @@ func (w *worker) runExamples(examples []example) (err error) {
 	for len(w.outs) < len(examples) {
 		w.outs = append(w.outs, &tflite.Output{Raw: true})
 	}
-	outs := w.outs[:len(examples)]
+	outs, began := w.outs[:len(examples)], time.Now()
 	w.tensors = w.tensors[:0]
 	for i, e := range examples { // what they hold is the caller's
 		a := e.answer()
 		outs[i].Results, outs[i].Tensors = a.Results, a.Outputs
 		w.tensors = append(w.tensors, e.tensor())
+		a.Waited = max(0, began.Sub(e.since))
 	}
 	if w.batched != nil && len(examples) > 1 {
 		err = w.batched.PredictBatch(w.tensors, outs)
@@ -84,7 +85,9 @@ func (w *worker) runExamples(examples []example) (err error) {
 			}
 		}
 	}
+	ended := time.Now()
 	for i, e := range examples {
+		e.since = ended
 		a := e.answer()
 		a.Results, a.Outputs, a.Invoke = outs[i].Results, outs[i].Tensors, outs[i].InvokeTime
 		outs[i].Results, outs[i].Tensors, w.tensors[i] = nil, nil, nil

@@ -32,8 +32,9 @@ type order struct {
 	examples [][]byte
 	answers  []serving.Answer
 	came     time.Time
-	next     int // the first example that was not begun
-	open     int // examples in hand
+	since    time.Time // it came, or its last example ended; the worker's
+	next     int       // the first example that was not begun
+	open     int       // examples in hand
 	err      error
 	done     chan error // capacity 1
 }
@@ -54,7 +55,8 @@ func newDesk(queue, batch int, timeout time.Duration) *desk {
 // ask has the examples run, and returns when they are, when ctx is done or when
 // the desk closes.
 func (d *desk) ask(ctx context.Context, examples [][]byte, answers []serving.Answer) error {
-	o := &order{examples: examples, answers: answers, came: time.Now(), done: make(chan error, 1)}
+	now := time.Now()
+	o := &order{examples: examples, answers: answers, came: now, since: now, done: make(chan error, 1)}
 	if err := d.enter(o); err != nil {
 		return err
 	}

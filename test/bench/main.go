@@ -54,10 +54,10 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.egret, "egret", "bin/egret", "the program")
 	flag.StringVar(&o.out, "out", "bench/results.json", "where the results go")
 	flag.StringVar(&o.more, "models", "", "folder with a bundle, or with several, to measure besides the default ones")
-	flag.StringVar(&o.only, "only", "", "measure nothing but this: models, delivery or updates")
+	flag.StringVar(&o.only, "only", "", "measure nothing but this: models, delivery, updates or api")
 	flag.Parse()
-	if o.only != "" && o.only != "models" && o.only != "delivery" && o.only != "updates" {
-		return fmt.Errorf("-only %s: there is models, delivery and updates", o.only)
+	if o.only != "" && o.only != "models" && o.only != "delivery" && o.only != "updates" && o.only != "api" {
+		return fmt.Errorf("-only %s: there is models, delivery, updates and api", o.only)
 	}
 	dir, err := os.MkdirTemp("", "egret-bench-")
 	if err != nil {
@@ -70,7 +70,7 @@ func run(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options) ([]result, error)
-	}{{"models", models}, {"delivery", delivery}, {"updates", updates}} {
+	}{{"models", models}, {"delivery", delivery}, {"updates", updates}, {"api", api}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

@@ -242,3 +242,12 @@ func median(v []float64) float64 {
 	}
 	return v[len(v)/2]
 }
+
+// quantile is the value below which the share q of v lies.
+func quantile(v []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(v))
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[int(q*float64(len(sorted)-1)+0.5)]
+}

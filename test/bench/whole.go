@@ -51,8 +51,8 @@ func (m *bench) whole(ctx context.Context) error {
 	return nil
 }
 
-// config is an agent with one camera at 10 frames a second, an outbox and a
-// broker of its own.
+// config is an agent with one camera at 10 frames a second, an outbox, a
+// broker of its own and the local interface.
 func (m *bench) config() (string, error) {
 	frames := filepath.Join(m.dir, "frames")
 	if err := os.MkdirAll(frames, 0o755); err != nil {
@@ -65,12 +65,14 @@ func (m *bench) config() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeAddr()
 	if err != nil {
 		return "", err
 	}
-	addr := free.Addr().String()
-	_ = free.Close()
+	apiAddr, err := freeAddr()
+	if err != nil {
+		return "", err
+	}
 	path := filepath.Join(m.dir, "egret.yaml")
 	text := fmt.Sprintf(`device: bench
 state_dir: %s
@@ -78,7 +80,8 @@ models: [{name: m, path: %s}]
 cameras: [{name: c, source: "folder:%s?fps=10&loop=true"}]
 inference: {delegate: [%s], threads: %d}
 mqtt: {embedded: true, embedded_listen: "%s"}
-`, filepath.Join(m.dir, "state"), model, frames, m.choice.Delegate, m.choice.Threads, addr)
+api: {listen: "%s"}
+`, filepath.Join(m.dir, "state"), model, frames, m.choice.Delegate, m.choice.Threads, addr, apiAddr)
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }
 

@@ -67,6 +67,9 @@ type Answer struct {
 	// first, its top-k at most. Boxes are of the model's input.
 	Results []tflite.Result
 	Invoke  time.Duration
+	// Waited is how long it was until the Invoke began, from the end of the
+	// request's example before, or from when the request came.
+	Waited time.Duration
 }
 
 var (

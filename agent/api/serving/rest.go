@@ -115,18 +115,20 @@ func (r *REST) infer(w http.ResponseWriter, req *http.Request, c call, m Model) 
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Server-Timing", timing(d.answers))
+	w.Header().Set("Server-Timing", Timing(d.answers))
 	return answer(w, d.out)
 }
 
-// timing is what the model itself took, for who wonders where the time went
-// (W3C Server Timing).
-func timing(answers []Answer) string {
-	var took time.Duration
+// Timing is where the time went, for who wonders (W3C Server Timing, in
+// milliseconds): how long the examples waited for their turns, and what the
+// model took.
+func Timing(answers []Answer) string {
+	var waited, took time.Duration
 	for i := range answers {
+		waited += answers[i].Waited
 		took += answers[i].Invoke
 	}
-	return fmt.Sprintf("invoke;dur=%.3f", float64(took.Microseconds())/1e3)
+	return fmt.Sprintf("queue;dur=%.3f, invoke;dur=%.3f", float64(waited.Microseconds())/1e3, float64(took.Microseconds())/1e3)
 }
 
 func (d *desk) infer(req *http.Request, verb string, m Model) error {

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -44,6 +46,8 @@ func (s *predictionService) Predict(ctx context.Context, req *tfproto.PredictReq
 	if err != nil {
 		return nil, err
 	}
+	// A client that does not read it has its answer all the same.
+	_ = grpc.SetHeader(ctx, metadata.Pairs("server-timing", serving.Timing(answers)))
 	info := model.Info()
 	res := &tfproto.PredictResponse{
 		ModelSpec: answered(req.GetModelSpec(), info, signatureName),
