@@ -60,13 +60,16 @@ export class Predictions {
     return p.results.some(r => (!label || r.label.toLowerCase() === label) && r.score >= least);
   }
 
+  // sync begins anew after a gap, unless somebody reads what is there.
+  sync() { if (!this.#held) this.load(); }
+
   // load begins anew with the newest.
   async load() {
     this.#asked.abort();
     this.#asked = new AbortController();
     try {
+      this.#waiting = []; // those that come from now on may be in the answer too
       const got = await this.#fetch(this.#query());
-      this.#waiting = [];
       this.#rows = got.predictions;
       this.#draw();
     } catch (error) {
@@ -125,7 +128,12 @@ export class Predictions {
 const identity = p => p.id || `${p.camera} ${p.time}`;
 
 function row() {
-  return make("tr", "", ...["time", "camera", "result", "score num", "also", "model", "latency num"].map(name => make("td", name)));
+  const cells = ["time", "camera", "result", "score num", "also", "model", "latency num"].map(name => make("td", name));
+  const node = make("tr", "", ...cells);
+  // A phone's layout takes the table's roles away.
+  setAttr(node, "role", "row");
+  for (const cell of cells) setAttr(cell, "role", "cell");
+  return node;
 }
 
 function update(node, p) {
