@@ -310,7 +310,7 @@ func TestDroppedPictures(t *testing.T) {
 
 	eval[string](b, `const s = document.getElementById("drop-model"); s.value = "detector"; s.value`)
 	give(small)
-	b.waitText("drop-bars", "person")
+	b.waitText("drop-bars", "class 0")
 	b.shoot("drop-desktop")
 	b.clean()
 }
