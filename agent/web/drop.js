@@ -78,7 +78,7 @@ export class Drop {
     context.drawImage(bitmap, 0, 0, area.w, area.h);
     show(canvas, true);
     boxes(context, list, area, canvas.width / Math.max(1, canvas.clientWidth));
-    bars(byId("drop-bars"), list.slice(0, 8));
+    bars(byId("drop-bars"), list.slice(0, 5));
     bitmap.close();
   }
 
