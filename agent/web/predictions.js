@@ -137,6 +137,12 @@ export class Predictions {
   }
 }
 
+// summary names each label once, with its best score: a street may have ten cars.
+function summary(results) {
+  const groups = Map.groupBy(results, r => r.label);
+  return [...groups.values()].map(g => `${g[0].label} ${percent(g[0].score)}${g.length > 1 ? ` ×${g.length}` : ""}`).join(", ");
+}
+
 const identity = p => p.id || `${p.camera} ${p.time}`;
 
 function row() {
@@ -158,7 +164,7 @@ function update(node, p) {
   setText(camera, p.camera);
   setText(result, best?.label ?? "nothing");
   setText(score, best ? percent(best.score) : "");
-  setText(also, others.map(r => `${r.label} ${percent(r.score)}`).join(", "));
+  setText(also, summary(others));
   if (!p.id) also.append(" ", make("small", "", "not kept"));
   setText(by, model(p.model));
   setAttr(by, "title", `${p.delegate}, ${p.model.digest}`);
