@@ -40,7 +40,7 @@ const connection = new Connection({
   link(word, about) {
     showLink(word, about);
     live.online(word === "live");
-    if (word === "live") predictions.load();
+    if (word === "live") predictions.sync();
   },
 });
 

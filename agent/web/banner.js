@@ -19,8 +19,16 @@ export function showBanner(state) {
   setText(byId("requests"), `Requests: ${count(r.answered)} answered, ${count(r.refused)} refused, ${count(r.late)} late, ${count(r.failed)} failed`);
 }
 
-// showLink says how the page itself is connected. Screen readers hear it only
-// when it lasts: a short break heals before they have said it.
+// spoken is what a screen reader is told: a change, not each attempt.
+let spoken = "";
+
+function speak(text) {
+  if (spoken === text) return;
+  setText(byId("spoken"), spoken === "" && text === "Connected." ? "" : text);
+  spoken = text;
+}
+
+// showLink says how the page itself is connected.
 export function showLink(word, { error, wait } = {}) {
   const pills = { live: ["ok", "Live"], lost: ["bad", "Disconnected"], hidden: ["off", "Asleep"] };
   setPill(byId("link"), ...pills[word]);
@@ -28,6 +36,7 @@ export function showLink(word, { error, wait } = {}) {
   setText(byId("notice-title"), word === "lost" ? title(error) : "");
   setText(byId("notice-text"), word === "lost" ? `${advice(error)} Trying again in ${count(Math.ceil(wait / 1000))} s.` : "");
   show(byId("notice"), word === "lost");
+  if (word !== "hidden") speak(word === "lost" ? `${title(error)} ${advice(error)}` : "Connected.");
   if (word !== "live") for (const id of ["ready", "clock"]) setAttr(byId(id), "data-tone", "off");
 }
 

@@ -16,7 +16,7 @@ function shape(svg, className) {
 function ceiling(value) {
   if (!(value > 0)) return 1;
   const unit = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map(n => n * unit).find(n => n >= value);
+  return [1, 2, 4, 6, 8, 10].map(n => n * unit).find(n => n >= value);
 }
 
 export class Chart {

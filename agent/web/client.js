@@ -53,7 +53,8 @@ function ask(refused) {
     form.addEventListener("submit", event => {
       event.preventDefault();
       dialog.removeEventListener("cancel", stay);
-      keep(field.value.trim());
+      // What a header cannot hold is in no token, and would look like a dead link.
+      keep(field.value.trim().replace(/[^\x20-\x7e]/g, ""));
       field.value = "";
       asking = null;
       dialog.close();

@@ -5,6 +5,7 @@ import { percent } from "./numbers.js";
 import { boxes } from "./overlay.js";
 
 const large = 1 << 20; // bytes; above, a picture is scaled down before it is sent
+const least = .5; // score of a box that is shown: the answer has those below too
 const side = 1280, small = 320; // pixels: more than any model's input, and for an agent that takes little
 
 export class Drop {
@@ -47,7 +48,8 @@ export class Drop {
       const results = await this.#ask(name, file, bitmap);
       if (run !== this.#run) return;
       this.#show(bitmap, results);
-      this.#say(`${results.length ? "" : "Nothing found. "}${name} answered in ${Math.round(performance.now() - began)} ms.`);
+      const numbers = results.some(r => r.box) ? " A detector's own answer has numbers for its classes." : "";
+      this.#say(`${results.length ? "" : "Nothing found. "}${name} answered in ${Math.round(performance.now() - began)} ms.${numbers}`);
     } catch (error) {
       if (run === this.#run) this.#say(error.status || error.plain ? error.message : "The agent does not answer. Try again when it is back.", true);
     }
@@ -76,7 +78,7 @@ export class Drop {
     context.drawImage(bitmap, 0, 0, area.w, area.h);
     show(canvas, true);
     boxes(context, list, area, canvas.width / Math.max(1, canvas.clientWidth));
-    bars(byId("drop-bars"), list.slice(0, 8));
+    bars(byId("drop-bars"), list.slice(0, 5));
     bitmap.close();
   }
 
@@ -120,23 +122,9 @@ async function classify(name, picture) {
   return ((results ?? result)?.[0] ?? []).map(([label, score]) => ({ label, score }));
 }
 
-// detect asks twice: the words are in one answer, the boxes in the other.
 async function detect(name, picture) {
-  const [found, response] = await Promise.all([
-    classify(name, picture),
-    call(address(name, ":predict"), { method: "POST", headers: { "Content-Type": picture.type }, body: picture }),
-  ]);
-  return join(found, places((await response.json()).predictions?.[0]));
-}
-
-// join gives each result the box with its score: of the same picture they are
-// the same but for rounding.
-export function join(found, boxes) {
-  const left = [...boxes];
-  return found.map(r => {
-    const i = left.findIndex(b => Math.abs(b.score - r.score) < 1e-4);
-    return i < 0 ? r : { ...r, box: left.splice(i, 1)[0].box };
-  });
+  const response = await call(address(name, ":predict"), { method: "POST", headers: { "Content-Type": picture.type }, body: picture });
+  return objects((await response.json()).predictions?.[0]).filter(r => r.score >= least);
 }
 
 function base64(blob) {
@@ -148,14 +136,17 @@ function base64(blob) {
   });
 }
 
-// places finds boxes [ymin, xmin, ymax, xmax] and scores among an SSD's outputs,
-// whose names differ between models. Scores are named so, or come after the
-// classes.
-export function places(outputs) {
+// objects makes sense of an SSD's outputs, whose names differ between models:
+// boxes [ymin, xmin, ymax, xmax], classes and scores, which are named so or
+// come in that order. Classes are numbers: the model's words for them are not in
+// this answer, and a detector has no :classify.
+export function objects(outputs) {
   const named = Object.entries(outputs ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
   const boxes = named.find(([, v]) => Array.isArray(v?.[0]) && v[0].length === 4)?.[1];
   const lists = named.filter(([, v]) => Array.isArray(v) && !Array.isArray(v[0]) && v.length === boxes?.length);
-  const scores = (lists.find(([n]) => n.toLowerCase().includes("score")) ?? lists[1])?.[1];
-  if (!boxes || !scores) throw problem("This detector's answer has no boxes and scores that this page knows.");
-  return boxes.map(([y0, x0, y1, x1], i) => ({ score: scores[i], box: [x0, y0, x1, y1] }));
+  const pick = (word, i) => (lists.find(([n]) => n.toLowerCase().includes(word)) ?? lists[i])?.[1];
+  const classes = pick("class", 0), scores = pick("score", 1);
+  if (!boxes || !scores) throw problem("This detector's answer has no boxes, classes and scores that this page knows.");
+  return boxes.map(([y0, x0, y1, x1], i) => ({ label: `class ${classes[i]}`, score: scores[i], box: [x0, y0, x1, y1] }))
+    .sort((a, b) => b.score - a.score);
 }

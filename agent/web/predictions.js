@@ -3,12 +3,13 @@ import { call } from "./client.js";
 import { byId, fill, make, options, setAttr, setText, show } from "./element.js";
 import { millis, model, percent, time, timeTitle } from "./numbers.js";
 
-const most = 300, page = 50, beat = 500; // rows; rows; ms between updates
+const page = 50, beat = 500; // rows; ms between updates
 
 export class Predictions {
   #rows = []; // newest first
   #waiting = [];
   #next = "";
+  #trimmed = false; // live ones have pushed others out
   #held = false;
   #timer = 0;
   #calm = 0;
@@ -32,7 +33,7 @@ export class Predictions {
   add(prediction) {
     if (!this.#wanted(prediction)) return;
     this.#waiting.push(prediction);
-    if (this.#waiting.length > most) this.#waiting.shift();
+    if (this.#waiting.length > page) this.#waiting.shift();
   }
 
   // missed says that some were not told of: the agent remembers them. Who is too
@@ -60,14 +61,18 @@ export class Predictions {
     return p.results.some(r => (!label || r.label.toLowerCase() === label) && r.score >= least);
   }
 
+  // sync begins anew after a gap, unless somebody reads what is there.
+  sync() { if (!this.#held) this.load(); }
+
   // load begins anew with the newest.
   async load() {
     this.#asked.abort();
     this.#asked = new AbortController();
     try {
+      this.#waiting = []; // those that come from now on may be in the answer too
       const got = await this.#fetch(this.#query());
-      this.#waiting = [];
       this.#rows = got.predictions;
+      this.#trimmed = false;
       this.#draw();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -83,18 +88,24 @@ export class Predictions {
     return got;
   }
 
+  // older shows one page more, and pauses, or what is read would move away.
   async #older() {
-    const query = this.#query();
-    query.set("before", this.#next);
-    byId("older").disabled = true;
+    const button = byId("older"), query = this.#query();
+    this.#hold(true);
+    button.disabled = true;
+    // When live ones have pushed others out, the page's mark lies behind those.
+    if (this.#trimmed) query.set("limit", 2 * page);
+    else query.set("before", this.#next);
     try {
-      this.#rows = this.#rows.concat((await this.#fetch(query)).predictions);
-      this.#hold(true); // or the next live one would push them out of sight
+      const got = await this.#fetch(query);
+      this.#rows = this.#trimmed ? got.predictions : this.#rows.concat(got.predictions);
+      this.#trimmed = false;
+      setText(button, "Older");
       this.#draw();
     } catch (error) {
-      if (error.name !== "AbortError") setText(byId("older"), "Older: that failed, try again");
+      if (error.name !== "AbortError") setText(button, "Older: that failed, try again");
     }
-    byId("older").disabled = false;
+    button.disabled = false;
   }
 
   #hold(held) {
@@ -109,9 +120,13 @@ export class Predictions {
     const known = new Set(this.#rows.map(identity));
     const fresh = this.#waiting.filter(p => !known.has(identity(p))).reverse();
     this.#waiting = [];
-    // Rows that fall out at the end are still there by paging: the page's
-    // mark stands before them.
-    this.#rows = fresh.concat(this.#rows).slice(0, most);
+    // As many rows as a page has: a list that grew would move what lies below.
+    this.#rows = fresh.concat(this.#rows);
+    if (this.#rows.length > page) {
+      this.#rows.length = page;
+      this.#trimmed = true;
+      show(byId("older"), true);
+    }
     this.#draw();
   }
 
@@ -122,10 +137,21 @@ export class Predictions {
   }
 }
 
+// summary names each label once, with its best score: a street may have ten cars.
+function summary(results) {
+  const groups = Map.groupBy(results, r => r.label);
+  return [...groups.values()].map(g => `${g[0].label} ${percent(g[0].score)}${g.length > 1 ? ` ×${g.length}` : ""}`).join(", ");
+}
+
 const identity = p => p.id || `${p.camera} ${p.time}`;
 
 function row() {
-  return make("tr", "", ...["time", "camera", "result", "score num", "also", "model", "latency num"].map(name => make("td", name)));
+  const cells = ["time", "camera", "result", "score num", "also", "model", "latency num"].map(name => make("td", name));
+  const node = make("tr", "", ...cells);
+  // A phone's layout takes the table's roles away.
+  setAttr(node, "role", "row");
+  for (const cell of cells) setAttr(cell, "role", "cell");
+  return node;
 }
 
 function update(node, p) {
@@ -138,7 +164,7 @@ function update(node, p) {
   setText(camera, p.camera);
   setText(result, best?.label ?? "nothing");
   setText(score, best ? percent(best.score) : "");
-  setText(also, others.map(r => `${r.label} ${percent(r.score)}`).join(", "));
+  setText(also, summary(others));
   if (!p.id) also.append(" ", make("small", "", "not kept"));
   setText(by, model(p.model));
   setAttr(by, "title", `${p.delegate}, ${p.model.digest}`);

@@ -26,25 +26,23 @@ func handler(t *testing.T, d *device, token string) http.Handler {
 	return s.Handler()
 }
 
-// models answers as TensorFlow Serving does, for two models that see the same
-// in every picture.
+// models answers as TensorFlow Serving does, for a classifier and a
+// detector that see the same in every picture.
 func models() http.Handler {
 	mux := http.NewServeMux()
-	for name, results := range map[string]string{"classifier": `["peacock",0.97],["quail",0.01]`, "detector": `["person",0.8]`} {
-		mux.HandleFunc("GET /v1/models/"+name+"/metadata", func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `{"metadata":{"signature_def":{"signature_def":{"serving_default":{"inputs":{"pixels":{}}}}}}}`)
-		})
-		mux.HandleFunc("POST /v1/models/"+name+":classify", func(w http.ResponseWriter, r *http.Request) {
-			var body struct {
-				Examples []struct{ Pixels struct{ B64 []byte } }
-			}
-			if json.NewDecoder(r.Body).Decode(&body) != nil || len(body.Examples) != 1 {
-				w.WriteHeader(http.StatusBadRequest)
-				return
-			}
-			sees(w, body.Examples[0].Pixels.B64, `{"results":[[`+results+`]]}`)
-		})
-	}
+	mux.HandleFunc("GET /v1/models/classifier/metadata", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"metadata":{"signature_def":{"signature_def":{"serving_default":{"inputs":{"pixels":{}}}}}}}`)
+	})
+	mux.HandleFunc("POST /v1/models/classifier:classify", func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			Examples []struct{ Pixels struct{ B64 []byte } }
+		}
+		if json.NewDecoder(r.Body).Decode(&body) != nil || len(body.Examples) != 1 {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		sees(w, body.Examples[0].Pixels.B64, `{"results":[[["peacock",0.97],["quail",0.01]]]}`)
+	})
 	mux.HandleFunc("POST /v1/models/detector:predict", func(w http.ResponseWriter, r *http.Request) {
 		picture, err := io.ReadAll(r.Body)
 		if err != nil || r.Header.Get("Content-Type") != "image/jpeg" {
