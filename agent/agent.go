@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/egret-edge/egret/agent/api/serving"
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sensors"
 	"github.com/egret-edge/egret/sync/mqtt"
@@ -69,6 +70,7 @@ type Agent struct {
 	current atomic.Pointer[snapshot]    // what runs; any goroutine
 
 	servables servables
+	decoder   *serving.Decoder // of pictures that requests bring
 	events    events
 	recent    recent
 	commander *commander
@@ -85,6 +87,10 @@ type Agent struct {
 
 	doorTasks []*task
 }
+
+// decoders is how many pictures that requests bring are decoded at a time: one
+// of 50 megapixels takes 200 MB.
+const decoders = 1
 
 // Bounds of the parts' ends. With the pipeline's they add up to less than the
 // unit's TimeoutStopSec.
@@ -112,7 +118,7 @@ func Run(ctx context.Context, opts Options) error {
 	a := &Agent{
 		opts: opts, log: log, remoteLog: remote, cfg: cfg, tasks: newTasks(log),
 		clock: &clockState{}, notify: &notifier{log: log},
-		started: time.Now(), requests: make(chan request),
+		started: time.Now(), requests: make(chan request), decoder: serving.NewDecoder(decoders),
 	}
 	a.servables.view, a.servables.deadline = a.view, a.requestDeadline
 	a.setConfig(cfg)

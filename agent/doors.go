@@ -99,7 +99,7 @@ func apiToken(cfg configs.API) (func() ([]byte, error), error) {
 func (a *Agent) newAPI(cfg configs.API, token func() ([]byte, error)) (*api.Server, error) {
 	o := api.Options{
 		Device: local{a}, Token: token, Hosts: cfg.AllowedHosts, Origins: cfg.AllowedOrigins,
-		Serving:  serving.NewREST(serving.RESTOptions{Models: &a.servables, MaxBody: int64(cfg.MaxBody), MaxInstances: cfg.Requests.Queue}),
+		Serving:  serving.NewREST(serving.RESTOptions{Models: &a.servables, MaxBody: int64(cfg.MaxBody), MaxInstances: cfg.Requests.Queue, Decoder: a.decoder}),
 		Loopback: loopback(cfg.Listen), ClientCerts: cfg.TLS.ClientCAFile != "",
 		MaxBody: int64(cfg.MaxBody), MaxStreams: cfg.MaxStreams, MaxConnections: cfg.MaxConnections,
 		Pprof: cfg.Pprof, Version: a.opts.Version, Log: a.log.With("door", "API"),
@@ -113,7 +113,7 @@ func (a *Agent) newAPI(cfg configs.API, token func() ([]byte, error)) (*api.Serv
 func (a *Agent) newGRPC(cfg configs.API, token func() ([]byte, error), secure *tls.Config) (*servinggrpc.Server, error) {
 	o := servinggrpc.Options{
 		Models: &a.servables, TLS: secure, MaxMessage: int(cfg.MaxBody), MaxConnections: cfg.MaxConnections,
-		MaxExamples: cfg.Requests.Queue, Log: a.log.With("door", "gRPC"),
+		MaxExamples: cfg.Requests.Queue, Decoder: a.decoder, Log: a.log.With("door", "gRPC"),
 	}
 	if token != nil {
 		o.Auth = func(shown string) bool {

@@ -12,9 +12,9 @@ import (
 // durations keeps the latest Invoke times for percentiles. Its zero value is
 // ready; any goroutine may use it.
 type durations struct {
-	mu   sync.Mutex
-	ring [256]time.Duration
-	n    int // written since the last snapshot
+	mu      sync.Mutex
+	ring    [256]time.Duration // time i of all is at i modulo its length
+	drained int                // of count, by drain
 	// Of all times ever; buckets counts those up to each of api.InvokeBounds.
 	sum     time.Duration
 	count   int
@@ -26,8 +26,7 @@ const bucketCount = 11
 
 func (d *durations) add(t time.Duration) {
 	d.mu.Lock()
-	d.ring[d.n%len(d.ring)] = t
-	d.n++
+	d.ring[d.count%len(d.ring)] = t
 	d.sum += t
 	d.count++
 	if i := sort.SearchFloat64s(api.InvokeBounds, t.Seconds()); i < len(d.buckets) {
@@ -36,13 +35,16 @@ func (d *durations) add(t time.Duration) {
 	d.mu.Unlock()
 }
 
-// drain returns the times since the last call, the latest 256 at most.
-func (d *durations) drain() []time.Duration {
+// drain returns the times since the last call, the latest 256 at most, in no
+// order.
+func (d *durations) drain() (times []time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := append([]time.Duration(nil), d.ring[:min(d.n, len(d.ring))]...)
-	d.n = 0
-	return out
+	for i := max(d.drained, d.count-len(d.ring)); i < d.count; i++ {
+		times = append(times, d.ring[i%len(d.ring)])
+	}
+	d.drained = d.count
+	return times
 }
 
 // latest gives the latest 256 times at most, sorted, whatever was drained.

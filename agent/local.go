@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/egret-edge/egret/agent/api"
+	"github.com/egret-edge/egret/agent/api/serving"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/tflite"
 )
 
 // local is the agent as its local interface sees it. It implements api.Device.
@@ -68,6 +70,44 @@ func (l local) Events(ctx context.Context, each func(api.Event) error) error {
 // Predictions implements api.Device.
 func (l local) Predictions(_ context.Context, q api.Query) (api.Page, error) {
 	return page(q, &l.a.recent, l.a.box.Browse)
+}
+
+// Predict implements api.Device.
+func (l local) Predict(ctx context.Context, model string, picture []byte) (*payload.Prediction, error) {
+	p, err := l.predict(ctx, model, picture)
+	if errors.Is(err, serving.ErrGone) { // replaced by one with other tensors
+		p, err = l.predict(ctx, model, picture)
+	}
+	return p, err
+}
+
+func (l local) predict(ctx context.Context, model string, picture []byte) (*payload.Prediction, error) {
+	m, err := l.a.servables.Find(serving.Selector{Model: model})
+	if err != nil {
+		return nil, api.ErrNoModel
+	}
+	begun, target := time.Now(), m.Target()
+	tensor := make([]byte, target.Bytes())
+	view, err := l.a.decoder.DecodePicture(ctx, tensor, &target, picture)
+	if err != nil {
+		return nil, err
+	}
+	decoded := time.Now()
+	answers := make([]serving.Answer, 1)
+	if err := m.Predict(ctx, [][]byte{tensor}, answers); err != nil {
+		return nil, err
+	}
+	a := &answers[0]
+	out := tflite.Output{Results: a.Results}
+	out.Frame(view)
+	p := NewPrediction(m.Info(), out.Results)
+	p.Device, p.Boot = l.a.config.Load().Device, l.a.box.Boot()
+	date(&p, l.a.clock.state(), begun, time.Now())
+	p.Latency = payload.Latency{
+		Wait: a.Waited.Microseconds(), Decode: decoded.Sub(begun).Microseconds(),
+		Invoke: a.Invoke.Microseconds(), Total: time.Since(begun).Microseconds(),
+	}
+	return &p, nil
 }
 
 // Command implements api.Device.

@@ -35,6 +35,11 @@ type Device interface {
 	// in its outbox, newest first. A page may have fewer than asked for, even
 	// none, and still a Next. ErrNoPage when Before is none.
 	Predictions(ctx context.Context, q Query) (Page, error)
+	// Predict asks the version of a model that serves what a picture shows: an
+	// encoded one, of a format that pixel.Sniff knows. The prediction belongs to
+	// no camera, has no number and is not kept. ErrNoModel when there is none of
+	// that name; a *pixel.Error is the picture's; else those of serving.Model.
+	Predict(ctx context.Context, model string, picture []byte) (*payload.Prediction, error)
 	// Command carries out a command of the MQTT contract. The error is for a
 	// command that could not be tried: ErrBusy when too many wait.
 	Command(ctx context.Context, name string, body []byte) (payload.Reply, error)
@@ -43,6 +48,8 @@ type Device interface {
 var (
 	// ErrNoCamera is for a camera's name that is not configured.
 	ErrNoCamera = errors.New("there is no such camera")
+	// ErrNoModel is for a model's name that is not configured.
+	ErrNoModel = errors.New("there is no such model")
 	// ErrNoPage is for a Query.Before that is no page's Next.
 	ErrNoPage = errors.New("there is no such page")
 	// ErrBusy is for what may be tried again in a second.

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/egret-edge/egret/agent/api/serving"
+	"github.com/egret-edge/egret/sensors/pixel"
 )
 
 // route is a path and what answers there.
@@ -37,6 +40,7 @@ func (s *Server) routes() []route {
 		{path: "/api/predictions", methods: get, answer: s.predictions},
 		{path: "/api/events", methods: live, stream: true, answer: s.events},
 		{path: "/api/models", methods: get, answer: s.models},
+		{path: "/api/models/{model}/predict", methods: post, answer: s.predict},
 		{path: "/api/outbox", methods: get, answer: s.outbox},
 		{path: "/api/updates", methods: get, answer: s.updates},
 		{path: "/api/commands/{name}", methods: post, answer: s.command},
@@ -178,6 +182,7 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 func (s *Server) problem(r *http.Request, err error) *problem {
 	var p *problem
 	var large *http.MaxBytesError
+	var unreadable *pixel.Error
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -185,6 +190,12 @@ func (s *Server) problem(r *http.Request, err error) *problem {
 		return wrong(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", large.Limit)
 	case errors.Is(err, ErrNoCamera):
 		return wrong(http.StatusNotFound, "%v: GET /api/cameras lists them", ErrNoCamera)
+	case errors.Is(err, ErrNoModel):
+		return wrong(http.StatusNotFound, "%v: GET /api/models lists them", ErrNoModel)
+	case errors.Is(err, serving.ErrFull):
+		return later(http.StatusTooManyRequests, 1, "%v: try again in a second", serving.ErrFull)
+	case errors.As(err, &unreadable):
+		return wrong(http.StatusBadRequest, "the picture cannot be read: %v", unreadable)
 	case errors.Is(err, ErrNoPage):
 		return wrong(http.StatusBadRequest, "%v: take before from the next of a page", ErrNoPage)
 	case errors.Is(err, ErrBusy):

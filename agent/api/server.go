@@ -66,6 +66,7 @@ type Server struct {
 	streams *places // live pictures and events
 	shots   *places // snapshots
 	drawing *places // pictures that are drawn on
+	asked   *places // pictures that models are asked about
 	traffic *traffic
 	conns   *connections
 	static  *static
@@ -93,7 +94,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, log: o.Log,
-		streams: newPlaces(o.MaxStreams), shots: newPlaces(maxShots), drawing: newPlaces(1),
+		streams: newPlaces(o.MaxStreams), shots: newPlaces(maxShots), drawing: newPlaces(1), asked: newPlaces(maxAsked),
 		conns: newConnections(o.MaxConnections),
 	}
 	var err error

@@ -120,6 +120,9 @@ const nothingThere = "there is nothing at"
 
 const asJSON = "Content-Type: application/json"
 
+// jpegBody is the fake camera's picture.
+var jpegBody = string(apitest.Picture("bird").JPEG)
+
 // callCases are requests and what must be in the answer.
 var callCases = []struct {
 	name, method, path, body string
@@ -131,6 +134,12 @@ var callCases = []struct {
 	{"status by HEAD", "HEAD", "/api/status", "", nil, 200, ""},
 	{"cameras", "GET", "/api/cameras", "", nil, 200, `[{"name":"bird"`},
 	{"models", "GET", "/api/models", "", nil, 200, `[{"name":"classifier"`},
+	{"a picture for a classifier", "POST", "/api/models/classifier/predict", jpegBody, []string{"Content-Type: image/jpeg"}, 200, `"label":"peacock"`},
+	{"a picture for a detector", "POST", "/api/models/detector/predict", jpegBody, []string{"Content-Type: image/jpeg"}, 200, `"box":[`},
+	{"a picture for no model", "POST", "/api/models/clasifier/predict", jpegBody, []string{"Content-Type: image/jpeg"}, 404, `there is no such model`},
+	{"no picture for a model", "POST", "/api/models/classifier/predict", "{}", []string{"Content-Type: image/jpeg"}, 400, `the picture cannot be read`},
+	{"JSON where a picture belongs", "POST", "/api/models/classifier/predict", "{}", []string{asJSON}, 415, `Content-Type: image/jpeg`},
+	{"a picture with a parameter", "POST", "/api/models/classifier/predict?top_k=3", jpegBody, []string{"Content-Type: image/jpeg"}, 400, `top_k`},
 	{"outbox", "GET", "/api/outbox", "", nil, 200, `{"delivery":{"produced":90`},
 	{"updates", "GET", "/api/updates", "", nil, 200, `{"update":{"device":"cam-7"`},
 	{"health", "GET", "/healthz", "", nil, 200, "ok\n"},

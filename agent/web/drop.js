@@ -9,7 +9,6 @@ const least = .5; // score of a box that is shown: the answer has those below to
 const side = 1280, small = 320; // pixels: more than any model's input, and for an agent that takes little
 
 export class Drop {
-  #tasks = new Map(); // by model
   #run = 0;
 
   constructor() {
@@ -30,7 +29,6 @@ export class Drop {
   }
 
   models(list) {
-    this.#tasks = new Map(list.map(m => [m.name, m.task]));
     // Classifiers first: they answer in words, whatever the picture.
     const sorted = list.toSorted((a, b) => (a.task === "detect") - (b.task === "detect"));
     options(byId("drop-model"), sorted.map(m => [m.name, `${m.name} (${m.task})`]));
@@ -59,15 +57,11 @@ export class Drop {
     const plain = /^image\/(jpeg|png)$/.test(file.type) && file.size <= large;
     const picture = plain ? file : await scaled(bitmap, side);
     try {
-      return await this.#send(name, picture);
+      return await ask(name, picture);
     } catch (error) {
       if (error.status !== 413) throw error;
-      return this.#send(name, await scaled(bitmap, small));
+      return ask(name, await scaled(bitmap, small));
     }
-  }
-
-  #send(name, picture) {
-    return this.#tasks.get(name) === "detect" ? detect(name, picture) : classify(name, picture);
   }
 
   #show(bitmap, results) {
@@ -108,45 +102,9 @@ async function scaled(bitmap, longest) {
   return canvas.convertToBlob({ type: "image/jpeg", quality: .9 });
 }
 
-const address = (name, call) => `/v1/models/${encodeURIComponent(name)}${call}`;
-
-async function classify(name, picture) {
-  const { metadata } = await (await call(address(name, "/metadata"))).json();
-  const [input] = Object.keys(metadata.signature_def.signature_def.serving_default.inputs);
-  const response = await call(address(name, ":classify"), {
-    method: "POST", headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ examples: [{ [input]: { b64: await base64(picture) } }] }),
+async function ask(name, picture) {
+  const response = await call(`/api/models/${encodeURIComponent(name)}/predict`, {
+    method: "POST", headers: { "Content-Type": picture.type }, body: picture,
   });
-  // TensorFlow Serving documents one name and answers with the other.
-  const { results, result } = await response.json();
-  return ((results ?? result)?.[0] ?? []).map(([label, score]) => ({ label, score }));
-}
-
-async function detect(name, picture) {
-  const response = await call(address(name, ":predict"), { method: "POST", headers: { "Content-Type": picture.type }, body: picture });
-  return objects((await response.json()).predictions?.[0]).filter(r => r.score >= least);
-}
-
-function base64(blob) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(problem("The picture cannot be read."));
-    reader.readAsDataURL(blob);
-  });
-}
-
-// objects makes sense of an SSD's outputs, whose names differ between models:
-// boxes [ymin, xmin, ymax, xmax], classes and scores, which are named so or
-// come in that order. Classes are numbers: the model's words for them are not in
-// this answer, and a detector has no :classify.
-export function objects(outputs) {
-  const named = Object.entries(outputs ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
-  const boxes = named.find(([, v]) => Array.isArray(v?.[0]) && v[0].length === 4)?.[1];
-  const lists = named.filter(([, v]) => Array.isArray(v) && !Array.isArray(v[0]) && v.length === boxes?.length);
-  const pick = (word, i) => (lists.find(([n]) => n.toLowerCase().includes(word)) ?? lists[i])?.[1];
-  const classes = pick("class", 0), scores = pick("score", 1);
-  if (!boxes || !scores) throw problem("This detector's answer has no boxes, classes and scores that this page knows.");
-  return boxes.map(([y0, x0, y1, x1], i) => ({ label: `class ${classes[i]}`, score: scores[i], box: [x0, y0, x1, y1] }))
-    .sort((a, b) => b.score - a.score);
+  return (await response.json()).results ?? [];
 }

@@ -144,7 +144,7 @@ func TestDashboardOfTheAgent(t *testing.T) {
 	b.until("lines in the charts", `[...document.querySelectorAll("#charts path.first")].every(p => p.getAttribute("d").includes("L"))`)
 
 	b.asks("classifier", "samples/classify/peacock.png", "peacock")
-	b.asks("detector", "samples/detect/example.jpg", "class 0") // a person
+	b.asks("detector", "samples/detect/example.jpg", "person")
 	b.click("#tabs button:nth-child(2)")
 	b.until("what is in the street", `document.getElementById("picture").ariaLabel.includes("street: person")`)
 	b.shoot("agent-desktop")

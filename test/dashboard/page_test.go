@@ -280,8 +280,7 @@ func TestOlderPredictionsByPages(t *testing.T) {
 	b.clean()
 }
 
-// TestDroppedPictures gives pictures to models that answer as TensorFlow
-// Serving does.
+// TestDroppedPictures gives pictures to models.
 func TestDroppedPictures(t *testing.T) {
 	d := newDevice()
 	b := live(t, d, desktop)
@@ -312,7 +311,7 @@ func TestDroppedPictures(t *testing.T) {
 
 	eval[string](b, `const s = document.getElementById("drop-model"); s.value = "detector"; s.value`)
 	give(small)
-	b.waitText("drop-bars", "class 0")
+	b.waitText("drop-bars", "person")
 	b.shoot("drop-desktop")
 	b.clean()
 }

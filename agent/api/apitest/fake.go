@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/egret-edge/egret/agent/api"
+	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/payload"
 )
 
@@ -26,6 +27,7 @@ type Fake struct {
 	WatchFunc       func(ctx context.Context, camera string, fps float64, each func(api.Picture) error) error
 	EventsFunc      func(ctx context.Context, each func(api.Event) error) error
 	PredictionsFunc func(ctx context.Context, q api.Query) (api.Page, error)
+	PredictFunc     func(ctx context.Context, model string, picture []byte) (*payload.Prediction, error)
 	CommandFunc     func(ctx context.Context, name string, body []byte) (payload.Reply, error)
 }
 
@@ -121,6 +123,23 @@ func selects(q api.Query, p *payload.Prediction) bool {
 		(q.Label == "" && q.MinScore == 0 || slices.ContainsFunc(p.Results, func(r payload.Result) bool {
 			return (q.Label == "" || strings.EqualFold(q.Label, r.Label)) && float64(r.Score) >= q.MinScore
 		}))
+}
+
+// Predict is api.Device's.
+func (f *Fake) Predict(ctx context.Context, model string, picture []byte) (*payload.Prediction, error) {
+	if f.PredictFunc != nil {
+		return f.PredictFunc(ctx, model, picture)
+	}
+	cameras := map[string]string{"classifier": "bird", "detector": "street"}
+	if cameras[model] == "" {
+		return nil, fmt.Errorf("ask %q: %w", model, api.ErrNoModel)
+	}
+	if pixel.Sniff(picture) == pixel.Unknown {
+		return nil, &pixel.Error{Kind: pixel.ErrFormat, Detail: "want JPEG, PNG, BMP or WebP"}
+	}
+	p := Prediction(cameras[model], 0)
+	p.ID, p.Camera = "", ""
+	return p, ctx.Err()
 }
 
 // Command is api.Device's.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/egret-edge/egret/agent/api"
+	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/sync/payload"
 )
 
@@ -24,7 +25,7 @@ func Suite(t *testing.T, device api.Device, camera string) {
 	s := suite{device, camera}
 	for name, run := range map[string]func(*testing.T){
 		"state": s.state, "snapshot": s.snapshot, "watch": s.watch, "events": s.events,
-		"predictions": s.predictions, "commands": s.commands, "all at once": s.atOnce,
+		"predictions": s.predictions, "predict": s.predict, "commands": s.commands, "all at once": s.atOnce,
 	} {
 		t.Run(name, run)
 	}
@@ -328,4 +329,33 @@ func (s *suite) atOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func (s *suite) predict(t *testing.T) {
+	pic, err := s.Snapshot(s.context(t), s.camera)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.State().Models {
+		p, err := s.Predict(s.context(t), m.Name, pic.JPEG)
+		if err != nil {
+			t.Errorf("model %s: %v", m.Name, err)
+			continue
+		}
+		if p.ID != "" || p.Seq != 0 || p.Camera != "" || string(p.Task) != m.Task || p.Results == nil || p.Device != s.State().Device || p.Time.IsZero() {
+			t.Errorf("model %s: %+v", m.Name, p)
+		}
+		for _, r := range p.Results {
+			if r.Label == "" || (r.Box != nil) != (p.Task == payload.Detect) {
+				t.Errorf("model %s: result %+v", m.Name, r)
+			}
+		}
+		var unreadable *pixel.Error
+		if _, err := s.Predict(s.context(t), m.Name, []byte("no picture")); !errors.As(err, &unreadable) {
+			t.Errorf("model %s: error %v for what is no picture", m.Name, err)
+		}
+	}
+	if _, err := s.Predict(s.context(t), "no-such-model", pic.JPEG); !errors.Is(err, api.ErrNoModel) {
+		t.Errorf("error %v, want ErrNoModel", err)
+	}
 }

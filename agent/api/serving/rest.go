@@ -24,9 +24,9 @@ type RESTOptions struct {
 	// take together: four times MaxBody. A request for which nothing is left
 	// is told to come again.
 	MaxBytes int64
-	// Decoders is how many pictures are decoded at a time: 2. Others wait. A
+	// Decoder decodes pictures: nil is one of its own, for one at a time. A
 	// picture's pixels are not part of MaxBytes: see pixel.MaxPixels.
-	Decoders int
+	Decoder *Decoder
 }
 
 // REST answers TensorFlow Serving's REST calls, those under /v1/. Any goroutine
@@ -46,8 +46,11 @@ func NewREST(o RESTOptions) *REST {
 		models:       o.Models,
 		maxBody:      orDefault(o.MaxBody, 16<<20),
 		maxInstances: orDefault(o.MaxInstances, 32),
-		decoder:      NewDecoder(orDefault(o.Decoders, 2)),
+		decoder:      o.Decoder,
 		desks:        make(chan *desk, keptDesks),
+	}
+	if r.decoder == nil {
+		r.decoder = NewDecoder(1)
 	}
 	r.budget.limit = orDefault(o.MaxBytes, 4*r.maxBody)
 	return r

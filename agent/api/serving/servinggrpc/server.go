@@ -74,9 +74,9 @@ type Options struct {
 	MaxCalls int
 	// MaxExamples of one request; 0 is 64.
 	MaxExamples int
-	// Decoders are the pictures that are decoded at a time, more wait; 0 is 2.
-	Decoders int
-	Log      *slog.Logger // nil discards
+	// Decoder decodes pictures; nil is one of its own, for one at a time.
+	Decoder *serving.Decoder
+	Log     *slog.Logger // nil discards
 }
 
 // Server answers the calls. Use it once: New, Run.
@@ -99,7 +99,7 @@ func New(opts Options) (*Server, error) {
 		def   int
 	}{
 		{&opts.MaxMessage, 16 << 20}, {&opts.MaxStreams, 64}, {&opts.MaxConnections, 256},
-		{&opts.MaxCalls, 128}, {&opts.MaxExamples, 64}, {&opts.Decoders, 2},
+		{&opts.MaxCalls, 128}, {&opts.MaxExamples, 64},
 	} {
 		if *o.value < 0 {
 			return nil, fmt.Errorf("gRPC server: a limit is %d: give 0 for the default or more", *o.value)
@@ -115,7 +115,10 @@ func New(opts Options) (*Server, error) {
 		gate:    &gate{auth: opts.Auth, maxCalls: int64(opts.MaxCalls)},
 		memory:  newMemory(opts.MaxMessage),
 		health:  newHealth(opts.Models),
-		decoder: serving.NewDecoder(opts.Decoders),
+		decoder: opts.Decoder,
+	}
+	if s.decoder == nil {
+		s.decoder = serving.NewDecoder(1)
 	}
 	s.grpc = grpc.NewServer(s.options()...)
 	s.register()
