@@ -105,7 +105,9 @@ func (l *live) join() *viewer {
 		l.viewers = map[*viewer]struct{}{}
 	}
 	if len(l.viewers) == 0 {
-		l.last.Store(int64(monotonic(time.Now())))
+		now := int64(monotonic(time.Now()))
+		l.last.Store(now)
+		l.next.Store(now)
 	}
 	v := &viewer{shots: make(chan *shot, 1)}
 	l.viewers[v] = struct{}{}

@@ -3,7 +3,6 @@
 (async () => {
   const { PartParser } = await import("./stream.js");
   const { EventParser } = await import("./events.js");
-  const { objects } = await import("./drop.js");
   const same = (got, want, what) => {
     if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
   };
@@ -42,9 +41,5 @@
     for (let i = 0; i < 100; i++) parser.push(`data: ${"x".repeat(100 << 10)}\n`);
   }, "an endless event");
 
-  const found = [{ label: "class 2", score: .9, box: [.1, 0, .3, .2] }, { label: "class 0", score: .1, box: [0, 0, 1, 1] }];
-  same(objects({ "P:2": [.9, .1], "P:1": [2, 0], P: [[0, .1, .2, .3], [0, 0, 1, 1]], "P:3": 2 }), found, "SSD's outputs");
-  same(objects({ detection_scores: [.1, .9], detection_boxes: [[0, 0, 1, 1], [0, .1, .2, .3]], detection_classes: [0, 2] }), found, "named outputs");
-  for (const bad of [undefined, [], { a: 1 }, { a: [[1, 2, 3, 4]], b: [1] }]) fails(() => objects(bad), "no detector's answer");
   return "";
 })().catch(error => error.message)
