@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image/png"
 	"io"
 	"log/slog"
 	"net"
@@ -17,12 +18,15 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/egret-edge/egret/agent"
 	"github.com/egret-edge/egret/agent/api"
+	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/test/smallmodel"
 )
 
 // root is the repository's.
@@ -84,6 +88,36 @@ inference: {delegate: cpu, threads: 1}
 api: {listen: "LISTEN", %s}
 `
 
+// colours is a device with a small model m, whose versions lie in DIR/m, and a
+// camera c of FPS frames a second. What stands in %s is added to api.
+const colours = `
+device: cam-7
+state_dir: DIR/state
+models: [{name: m, path: DIR/m/1}]
+cameras: [{name: c, source: "pattern:?fps=FPS&size=96x96"}]
+mqtt: {enabled: false}
+inference: {delegate: cpu, threads: 1}
+api: {listen: "LISTEN", %s}
+`
+
+// version makes a version of a device's small model.
+func (d *device) version(n int, o smallmodel.Options) {
+	d.t.Helper()
+	if err := smallmodel.WriteBundle(filepath.Join(d.dir, "m", fmt.Sprint(n)), o); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// coloured is a picture of a class of the small model, as PNG.
+func coloured(t *testing.T, class int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, smallmodel.Picture(class, 96)); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // device is a running agent.
 type device struct {
 	t      *testing.T
@@ -94,8 +128,9 @@ type device struct {
 	log    *lines
 	reload func()
 	// stop ends it in order, as often as it is called.
-	stop func()
-	pid  int // of a process of its own; else 0
+	stop   func()
+	pid    int           // of a process of its own; else 0
+	frames atomic.Uint64 // predicted by the agent in this process
 }
 
 // lines collects a log.
@@ -161,7 +196,9 @@ func (d *device) begin() *device {
 	again, ended := make(chan os.Signal, 1), make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(d.log, nil))
 	go func() {
-		ended <- agent.Run(ctx, agent.Options{ConfigPath: d.config(), Version: "test", Log: log, Reload: again})
+		ended <- agent.Run(ctx, agent.Options{ConfigPath: d.config(), Version: "test", Log: log, Reload: again,
+			OnPrediction: func(*payload.Prediction) { d.frames.Add(1) },
+		})
 	}()
 	d.reload = func() { again <- syscall.SIGHUP }
 	d.stop = sync.OnceFunc(func() {
