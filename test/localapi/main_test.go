@@ -269,11 +269,20 @@ func (d *device) reloaded() {
 	d.eventually("the reload", func() bool { return d.log.count("msg=reloaded") > before })
 }
 
+// deadline tells, after a moment, whether it is time to give up.
+func (d *device) deadline() func() bool {
+	end := time.Now().Add(patience)
+	return func() bool {
+		time.Sleep(10 * time.Millisecond)
+		return time.Now().After(end)
+	}
+}
+
 // eventually polls until ok.
 func (d *device) eventually(what string, ok func() bool) {
 	d.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	for over := d.deadline(); !ok(); {
+		if over() {
 			d.t.Fatalf("%s never came", what)
 		}
 	}
