@@ -54,7 +54,7 @@ func (d *device) crowd(clients, n int) map[int]int {
 // TestSharing has four clients ask while a camera has more frames than the model
 // can take, or few.
 func TestSharing(t *testing.T) {
-	const clients, asks = 4, 20
+	const clients, asks = 4, 15
 	const all = clients * asks
 	for _, c := range []struct {
 		name, priority, more string
