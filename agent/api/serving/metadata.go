@@ -44,7 +44,7 @@ func (r *REST) status(w http.ResponseWriter, c call) error {
 func answer(w http.ResponseWriter, b []byte) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b))) // some simple clients take no chunks
-	_, _ = w.Write(b) // who hung up needs no answer
+	_, _ = w.Write(b)                                      // who hung up needs no answer
 	return nil
 }
 
