@@ -77,7 +77,7 @@ func TestSharing(t *testing.T) {
 			}
 		}},
 		{"a camera that leaves no time", "cameras", ", deadline: 100ms", 1000, func(t *testing.T, answered, frames int) {
-			if answered > all/2 || frames < all {
+			if answered > all/2 || frames < 10 {
 				t.Errorf("%d of %d requests were answered, and %d frames", answered, all, frames)
 			}
 		}},
@@ -125,7 +125,7 @@ func TestBatches(t *testing.T) {
 		d := newDevice(t, strings.Replace(fmt.Sprintf(peacocks, settings), "folder:ROOT/samples/classify?fps=10&loop=true", "pattern:?frames=1&size=96x96", 1)).begin().answers()
 		devices[settings] = d
 		if d.log.count("takes no batches") > 0 {
-			t.Fatal("the model takes no batches") // smallmodel's would not: it reshapes to one
+			t.Fatal("the model takes no batches") // those of smallmodel do not: they reshape to one picture
 		}
 	}
 	var answers [][8]string
