@@ -104,12 +104,21 @@ const (
 // nothing works without. Before it returns, all parts have ended in order and
 // what was not acknowledged is on disk.
 func Run(ctx context.Context, opts Options) error {
+	a, err := newAgent(opts)
+	if err != nil {
+		return err
+	}
+	return a.run(ctx)
+}
+
+// newAgent reads the configuration; nothing runs yet.
+func newAgent(opts Options) (*Agent, error) {
 	if tflite.Version() == "" {
-		return tflite.ErrNoInference
+		return nil, tflite.ErrNoInference
 	}
 	cfg, err := LoadConfig(opts.ConfigPath)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// From the first message on: what is said before there is a connection waits.
 	remote := newRemoteLog()
@@ -122,6 +131,10 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	a.servables.view, a.servables.deadline = a.view, a.requestDeadline
 	a.setConfig(cfg)
+	return a, nil
+}
+
+func (a *Agent) run(ctx context.Context) error {
 	defer a.shutdown()
 	if err := a.start(ctx); err != nil {
 		if ctx.Err() != nil { // told to stop while it measured

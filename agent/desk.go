@@ -14,7 +14,6 @@ import (
 // goroutine, the others by the worker's.
 type desk struct {
 	queue   int           // examples that may wait
-	batch   int           // examples of one Invoke at most
 	timeout time.Duration // how long the first one waits for a batch to fill
 	bell    chan struct{} // something waits; capacity 1
 
@@ -22,6 +21,7 @@ type desk struct {
 
 	mu     sync.Mutex // guards all following fields
 	closed bool
+	batch  int // examples of one Invoke at most
 	waits  []*order
 	inHand []example // what take gave last
 }
@@ -61,7 +61,7 @@ func (d *desk) ask(ctx context.Context, examples [][]byte, answers []serving.Ans
 		return err
 	}
 	d.ring()
-	if d.batch > 1 && d.timeout > 0 {
+	if d.timeout > 0 {
 		t := time.AfterFunc(d.timeout, d.ring)
 		defer t.Stop()
 	}

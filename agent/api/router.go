@@ -59,6 +59,10 @@ const (
 	routeNone    = "none"
 )
 
+// servingPaths is where TensorFlow Serving's clients look; they expect its words
+// for paths that are wrong, too.
+const servingPaths = "/v1/"
+
 // route makes the handler.
 func (s *Server) route() {
 	mux := http.NewServeMux()
@@ -89,7 +93,7 @@ func (s *Server) outermost(mux *http.ServeMux) http.Handler {
 		secure(w.Header())
 		s.bound(a, r)
 		switch {
-		case strings.HasPrefix(r.URL.Path, routeServing) && s.o.Serving != nil:
+		case strings.HasPrefix(r.URL.Path, servingPaths) && s.o.Serving != nil:
 			serving.ServeHTTP(a, r) // which paths are right is its handler's to judge
 		case !clean(r):
 			none.ServeHTTP(a, r)

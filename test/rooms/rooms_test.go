@@ -53,6 +53,7 @@ var allowed = map[string][]string{
 	"test/delegates":                {},
 	"test/delivery":                 {"*"},
 	"test/integrations":             {},
+	"test/localapi":                 {"*"},
 	"test/mosquitto":                {},
 	"test/rig/frame":                {"sensors/pixel"},
 	"test/rig/powercut":             {"internal/wholefile", "sync/outbox"},

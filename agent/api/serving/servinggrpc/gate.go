@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 )
@@ -21,6 +22,8 @@ type gate struct {
 	maxCalls int64
 
 	calls, others atomic.Int64 // under way
+
+	conns atomic.Pointer[connections] // nil before Run
 }
 
 // enter is called on a connection's own goroutine and so never waits.
@@ -36,8 +39,14 @@ func (g *gate) enter(ctx context.Context, call *tap.Info) (context.Context, erro
 		count.Add(-1)
 		return ctx, status.Errorf(codes.ResourceExhausted, "%d calls are under way, which is the limit: try again later", limit)
 	}
+	end := func() {}
+	if from, ok := peer.FromContext(ctx); ok && count == &g.calls {
+		if conns := g.conns.Load(); conns != nil {
+			end = conns.begin(from.Addr)
+		}
+	}
 	// The context is the call's: it ends with it, whatever way it ends.
-	context.AfterFunc(ctx, func() { count.Add(-1) })
+	context.AfterFunc(ctx, func() { count.Add(-1); end() })
 	return ctx, nil
 }
 

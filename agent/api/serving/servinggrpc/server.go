@@ -23,7 +23,6 @@ import (
 	"net"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -67,7 +66,8 @@ type Options struct {
 	MaxMessage int
 	// MaxStreams are the calls at a time on one connection; 0 is 64.
 	MaxStreams int
-	// MaxConnections are open at a time, more wait; 0 is 256.
+	// MaxConnections are open at a time, 0 is 256. One more takes the place of
+	// one without a call under way, or waits when there is none.
 	MaxConnections int
 	// MaxCalls are under way at a time on all connections, more are refused;
 	// 0 is 128.
@@ -155,7 +155,9 @@ func (s *Server) register() {
 // under way then have two seconds. It returns nil when ctx ended it.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	served := make(chan error, 1)
-	go func() { served <- s.grpc.Serve(netutil.LimitListener(ln, s.opts.MaxConnections)) }()
+	conns := newConnections(ln, s.opts.MaxConnections)
+	s.gate.conns.Store(conns)
+	go func() { served <- s.grpc.Serve(conns) }()
 	select {
 	case err := <-served:
 		s.grpc.Stop()
