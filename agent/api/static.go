@@ -11,6 +11,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // kinds are the types of the dashboard's files: the system's own table may be
@@ -24,13 +25,22 @@ var kinds = map[string]string{
 // static is the dashboard. It does not change after newStatic.
 type static struct{ files map[string]*asset }
 
-// asset is a file, ready to be sent.
+// asset is a file. It is read and compressed when it is first asked for:
+// compressing all of them would be a good part of what a start takes.
 type asset struct {
-	kind, tag    string
+	kind string
+	load func() (content, error)
+}
+
+type content struct {
+	tag          string
 	whole, small []byte // small is compressed; nil when that gains nothing
 }
 
-// newStatic reads and compresses all files once.
+// packers are used again: each is a megabyte.
+var packers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+// newStatic finds all files.
 func newStatic(from fs.FS) (*static, error) {
 	s := &static{files: map[string]*asset{}}
 	err := fs.WalkDir(from, ".", func(name string, e fs.DirEntry, err error) error {
@@ -54,31 +64,34 @@ func newStatic(from fs.FS) (*static, error) {
 }
 
 func newAsset(from fs.FS, name string) (*asset, error) {
-	data, err := fs.ReadFile(from, name)
-	if err != nil {
-		return nil, err
-	}
 	kind, ok := kinds[path.Ext(name)]
 	if !ok {
 		return nil, fmt.Errorf("%s: nothing is known of files that end in %q: add it to kinds", name, path.Ext(name))
 	}
-	sum := sha256.Sum256(data)
-	a := &asset{kind: kind, tag: base64.RawURLEncoding.EncodeToString(sum[:12]), whole: data}
-	var small bytes.Buffer
-	z, err := gzip.NewWriterLevel(&small, gzip.BestCompression)
-	if err != nil {
-		return nil, err
+	return &asset{kind, sync.OnceValues(func() (content, error) { return load(from, name) })}, nil
+}
+
+// load reads a file and compresses it.
+func load(from fs.FS, name string) (c content, err error) {
+	if c.whole, err = fs.ReadFile(from, name); err != nil {
+		return c, err
 	}
-	if _, err := z.Write(data); err != nil {
-		return nil, err
+	sum := sha256.Sum256(c.whole)
+	c.tag = base64.RawURLEncoding.EncodeToString(sum[:12])
+	var small bytes.Buffer
+	z := packers.Get().(*gzip.Writer)
+	defer packers.Put(z)
+	z.Reset(&small)
+	if _, err := z.Write(c.whole); err != nil {
+		return c, err
 	}
 	if err := z.Close(); err != nil {
-		return nil, err
+		return c, err
 	}
-	if small.Len() < len(data)*9/10 {
-		a.small = bytes.Clone(small.Bytes())
+	if small.Len() < len(c.whole)*9/10 {
+		c.small = bytes.Clone(small.Bytes())
 	}
-	return a, nil
+	return c, nil
 }
 
 // files answers with the dashboard's, and for every path that nothing else
@@ -98,15 +111,19 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", "GET, HEAD")
 		return wrong(http.StatusMethodNotAllowed, "%s is not for this path: use GET", oneLine(r.Method))
 	}
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
 	h := w.Header()
-	data, tag := a.whole, `"`+a.tag+`"`
+	data, tag := c.whole, `"`+c.tag+`"`
 	h.Set("Cache-Control", "no-cache") // asked for anew each time, and sent only when it changed
 	h.Set("Content-Type", a.kind)
-	if a.small != nil {
+	if c.small != nil {
 		h.Add("Vary", "Accept-Encoding")
 		if takesGzip(r.Header.Get("Accept-Encoding")) {
 			h.Set("Content-Encoding", "gzip")
-			data, tag = a.small, `"`+a.tag+`-gz"`
+			data, tag = c.small, `"`+c.tag+`-gz"`
 		}
 	}
 	h.Set("ETag", tag)
