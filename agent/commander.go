@@ -176,7 +176,9 @@ func (c *commander) snapshot(ctx context.Context, cmd payload.Command) (any, err
 	if err != nil {
 		return nil, fmt.Errorf("camera %q: %w", cam.name, err)
 	}
-	picture, w, h, err := photo(f.Image, mqtt.MaxMessage)
+	var room darkroom
+	defer room.close()
+	picture, w, h, err := room.photo(f.Image, mqtt.MaxMessage)
 	if err != nil {
 		return nil, fmt.Errorf("camera %q: %w", cam.name, err)
 	}

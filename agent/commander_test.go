@@ -194,7 +194,7 @@ func TestPhotoOfEveryFormat(t *testing.T) {
 		{"noise", pixel.Image{Format: pixel.RGB24, Width: 1920, Height: 1080, Data: noise}, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out, w, h, err := photo(tt.src, 100<<10)
+			out, w, h, err := new(darkroom).photo(tt.src, 100<<10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,11 +205,11 @@ func TestPhotoOfEveryFormat(t *testing.T) {
 		})
 	}
 	for _, data := range []string{"", "no picture", "\xff\xd8\xff\xe0 cut"} {
-		if _, _, _, err := photo(pixel.Image{Format: pixel.JPEG, Data: []byte(data)}, 1<<20); err == nil {
+		if _, _, _, err := new(darkroom).photo(pixel.Image{Format: pixel.JPEG, Data: []byte(data)}, 1<<20); err == nil {
 			t.Errorf("%q gave a picture", data)
 		}
 	}
-	if _, _, _, err := photo(pixel.Image{Format: pixel.RGB24, Width: 1920, Height: 1080, Data: noise}, 100); err == nil {
+	if _, _, _, err := new(darkroom).photo(pixel.Image{Format: pixel.RGB24, Width: 1920, Height: 1080, Data: noise}, 100); err == nil {
 		t.Error("a picture of 100 bytes")
 	}
 }

@@ -144,6 +144,8 @@ func (l *live) watch(ctx context.Context, interval time.Duration, each func(api.
 		return nil
 	}
 	defer l.leave(v)
+	var room darkroom
+	defer room.close()
 	var due time.Time
 	for {
 		var s *shot
@@ -161,7 +163,7 @@ func (l *live) watch(ctx context.Context, interval time.Duration, each func(api.
 		} else {
 			due = now.Add(interval)
 		}
-		p, err := s.encoded()
+		p, err := s.encoded(&room)
 		if err != nil {
 			continue // the camera's own count of failed frames has it
 		}
@@ -171,8 +173,9 @@ func (l *live) watch(ctx context.Context, interval time.Duration, each func(api.
 	}
 }
 
-// encoded is the shot as JPEG, made once for all who look.
-func (s *shot) encoded() (api.Picture, error) {
+// encoded is the shot as JPEG, made once for all who look, by the first of
+// them in its darkroom.
+func (s *shot) encoded(room *darkroom) (api.Picture, error) {
 	s.once.Do(func() {
 		s.picture.Time, s.picture.Prediction = stamp(s.frame.Time), s.prediction
 		img := s.frame.Image
@@ -180,7 +183,7 @@ func (s *shot) encoded() (api.Picture, error) {
 			s.picture.JPEG, s.picture.Width, s.picture.Height = img.Data, w, h
 			return
 		}
-		s.picture.JPEG, s.picture.Width, s.picture.Height, s.err = photo(img, livePassed)
+		s.picture.JPEG, s.picture.Width, s.picture.Height, s.err = room.photo(img, livePassed)
 	})
 	return s.picture, s.err
 }

@@ -171,7 +171,7 @@ func TestPictures(t *testing.T) {
 		"raw":            {rgbFrame(), false},
 		"PNG":            {&sensors.Frame{Image: pixel.Image{Format: pixel.PNG, Data: png}}, false},
 	} {
-		p, err := newShot(c.frame).encoded()
+		p, err := newShot(c.frame).encoded(new(darkroom))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -183,7 +183,7 @@ func TestPictures(t *testing.T) {
 			t.Errorf("%s: %d×%d, is %+v, %v", name, p.Width, p.Height, config, err)
 		}
 	}
-	if _, err := newShot(&sensors.Frame{Image: pixel.Image{Format: pixel.JPEG, Data: []byte("\xff\xd8\xff")}}).encoded(); err == nil {
+	if _, err := newShot(&sensors.Frame{Image: pixel.Image{Format: pixel.JPEG, Data: []byte("\xff\xd8\xff")}}).encoded(new(darkroom)); err == nil {
 		t.Error("a torn frame became a picture")
 	}
 }

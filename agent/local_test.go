@@ -27,7 +27,7 @@ models: [{name: m, path: %[1]s/m}]
 cameras: [{name: c, source: "pattern:?fps=50&size=64x64"}]
 mqtt: {enabled: false}
 inference: {delegate: cpu, threads: 1}
-api: {enabled: false}
+api: {listen: "127.0.0.1:0"}
 `, dir)
 	if err := os.WriteFile(config, []byte(yaml), 0o644); err != nil {
 		t.Fatal(err)

@@ -54,28 +54,38 @@ func (s *shutter) take(ctx context.Context, patience time.Duration) (sensors.Fra
 // the camera sees.
 const photoSide = 1280
 
+// darkroom makes JPEGs in the same memory again and again. Its zero value is
+// ready; it is for one goroutine, which closes it.
+type darkroom struct {
+	scaler pixel.Scaler
+	rgb    []byte
+	image  image.RGBA
+	out    bytes.Buffer
+}
+
+func (d *darkroom) close() { d.scaler.Close() }
+
 // photo is the picture as JPEG of at most limit bytes, with its size. It is
 // always made anew: so it is whole, upright and without a camera's metadata.
-func photo(src pixel.Image, limit int) (out []byte, width, height int, err error) {
+func (d *darkroom) photo(src pixel.Image, limit int) (out []byte, width, height int, err error) {
 	w, h, err := pixel.Size(src)
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	var scaler pixel.Scaler
-	defer scaler.Close()
 	for side := photoSide; side >= 80; side /= 2 {
 		width, height = within(w, h, side)
-		rgb := make([]byte, width*height*3)
-		if err := scaler.RGB(rgb, width, height, src); err != nil {
+		d.rgb = grow(d.rgb, width*height*3)
+		if err := d.scaler.RGB(d.rgb, width, height, src); err != nil {
 			return nil, 0, 0, err
 		}
+		d.opaque(width, height)
 		for _, quality := range []int{85, 60} {
-			var buf bytes.Buffer
-			if err := jpeg.Encode(&buf, opaque(rgb, width, height), &jpeg.Options{Quality: quality}); err != nil {
+			d.out.Reset()
+			if err := jpeg.Encode(&d.out, &d.image, &jpeg.Options{Quality: quality}); err != nil {
 				return nil, 0, 0, fmt.Errorf("encode picture: %w", err)
 			}
-			if buf.Len() <= limit {
-				return buf.Bytes(), width, height, nil
+			if d.out.Len() <= limit {
+				return bytes.Clone(d.out.Bytes()), width, height, nil
 			}
 		}
 	}
@@ -90,11 +100,19 @@ func within(w, h, side int) (int, int) {
 	return w, h
 }
 
-// opaque is packed RGB as the encoder takes it fastest.
-func opaque(rgb []byte, w, h int) *image.RGBA {
-	img := image.NewRGBA(image.Rect(0, 0, w, h))
+// opaque is the packed RGB as the encoder takes it fastest.
+func (d *darkroom) opaque(w, h int) {
+	d.image = image.RGBA{Pix: grow(d.image.Pix, w*h*4), Stride: 4 * w, Rect: image.Rect(0, 0, w, h)}
 	for i := range w * h {
-		img.Pix[4*i], img.Pix[4*i+1], img.Pix[4*i+2], img.Pix[4*i+3] = rgb[3*i], rgb[3*i+1], rgb[3*i+2], 0xff
+		pix, rgb := d.image.Pix[4*i:4*i+4:4*i+4], d.rgb[3*i:3*i+3:3*i+3]
+		pix[0], pix[1], pix[2], pix[3] = rgb[0], rgb[1], rgb[2], 0xff
 	}
-	return img
+}
+
+// grow is n bytes of memory, the same if it is large enough.
+func grow(b []byte, n int) []byte {
+	if cap(b) < n {
+		return make([]byte, n)
+	}
+	return b[:n]
 }
