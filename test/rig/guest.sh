@@ -66,6 +66,14 @@ mark=$(date +%s)
 check "the unit starts and reports readiness" systemctl start egret
 check "it is active" systemctl is-active egret
 check "it runs as its own user" test "$(ps -o user= -p "$(main_pid)")" = egret
+ask() { # ask PATH: what the local API answers
+	exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$1" >&3 && timeout 20 cat <&3
+}
+answers() { ask "$1" | grep -aq "$2"; }
+check "the local API answers in the sandbox" answers /healthz '^ok'
+check "its state names the camera" answers /api/status '"cameras":\[{"name":'
+check "it gives the camera's picture" answers /api/cameras/front/snapshot.jpg 'Content-Type: image/jpeg'
+check "it serves the dashboard" answers / '<title>egret</title>'
 check "it holds no capability" grep -q '^CapEff:[[:space:]]*0000000000000000$' "/proc/$(main_pid)/status"
 eventually "the nearest size that the camera has is taken, and said" 30 log_has 640x480
 eventually "predictions of the camera arrive, and see the peacock" 120 grep -q '"camera":"front".*"peacock"' /tmp/predictions
