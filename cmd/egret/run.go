@@ -35,7 +35,8 @@ func newRun() *cobra.Command {
 
 SIGINT and SIGTERM end it in order: capture, inference, delivery, store. SIGHUP
 reads the configuration again: everything is built first and swapped second, and
-a file that is wrong changes nothing.`,
+a file that is wrong changes nothing. The dashboard is at the address of
+api.listen: http://127.0.0.1:8080/ unless the configuration says otherwise.`,
 		Example: "  egret run --config configs/demo.yaml --print",
 		Args:    cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
