@@ -17,6 +17,10 @@ const (
 	// how many bytes of them: a minute's of a fast camera, in little memory.
 	recentRoom  = 1000
 	recentBytes = 512 << 10
+	// recentMost bounds their memory: those that come may be longer than those
+	// whose memory they use again. Twice as much, so that lengths that only vary
+	// do not have it made anew each time.
+	recentMost = 2 * recentBytes
 )
 
 // recent remembers the latest predictions that were kept. Its zero value is
@@ -25,7 +29,7 @@ type recent struct {
 	mu   sync.Mutex // guards all following fields
 	ring [][]byte   // JSON, from the oldest on, which is at at once it is full
 	at   int
-	size int
+	size int // bytes that all of them hold
 	full bool
 }
 
@@ -34,13 +38,27 @@ func (r *recent) add(rec []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.full && (len(r.ring) == 0 || len(r.ring) < recentRoom && r.size+len(rec) <= recentBytes) {
-		r.ring = append(r.ring, bytes.Clone(rec))
+		r.ring = append(r.ring, append(make([]byte, 0, len(rec)), rec...))
 		r.size += len(rec)
 		return
 	}
 	r.full = true
+	if old := r.ring[r.at]; cap(old) < len(rec) {
+		r.size += len(rec) - cap(old)
+		r.ring[r.at] = make([]byte, 0, len(rec))
+	}
 	r.ring[r.at] = append(r.ring[r.at][:0], rec...)
 	r.at = (r.at + 1) % len(r.ring)
+	r.shrink()
+}
+
+// shrink forgets the oldest ones while all take too much. The newest stays.
+func (r *recent) shrink() {
+	for i := 0; i < len(r.ring)-1 && r.size > recentMost; i++ {
+		oldest := &r.ring[(r.at+i)%len(r.ring)]
+		r.size -= cap(*oldest)
+		*oldest = nil
+	}
 }
 
 // newest calls fn with what is remembered, newest first, until it gives false.
@@ -48,7 +66,8 @@ func (r *recent) newest(fn func(rec []byte) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.ring {
-		if !fn(r.ring[(r.at+2*len(r.ring)-1-i)%len(r.ring)]) {
+		rec := r.ring[(r.at+2*len(r.ring)-1-i)%len(r.ring)]
+		if len(rec) > 0 && !fn(rec) {
 			return
 		}
 	}

@@ -125,3 +125,28 @@ func TestRecentIsBounded(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 }
+
+// TestRecentBytesWhenRecordsGrow: a quiet night's short records, then a busy
+// street's long ones.
+func TestRecentBytesWhenRecordsGrow(t *testing.T) {
+	r := &recent{}
+	for _, size := range []int{100, 10_000, 300} {
+		for i := range 2 * recentRoom {
+			r.add(fmt.Appendf(nil, "%0*d", size, i))
+		}
+		held, count, next := 0, 0, 2*recentRoom-1
+		for _, rec := range r.ring {
+			held += cap(rec)
+		}
+		r.newest(func(rec []byte) bool {
+			if want := fmt.Sprintf("%0*d", size, next); count < 20 && string(rec) != want {
+				t.Errorf("record %d back is %.20q…, want %.20q…", count, rec, want)
+			}
+			count, next = count+1, next-1
+			return true
+		})
+		if held > recentMost || held != r.size || count < 20 {
+			t.Errorf("records of %d bytes: %d are remembered in %d bytes, counted as %d", size, count, held, r.size)
+		}
+	}
+}

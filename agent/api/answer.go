@@ -40,6 +40,7 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 && status >= 200 {
 		a.status = status
+		a.body.leave()
 	}
 	a.patience(writePatience)
 	a.ResponseWriter.WriteHeader(status)
@@ -48,6 +49,7 @@ func (a *answer) WriteHeader(status int) {
 func (a *answer) Write(p []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
+		a.body.leave()
 	}
 	a.patience(writePatience + time.Duration(len(p))*time.Second/slowest)
 	return a.ResponseWriter.Write(p)
@@ -88,12 +90,29 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// leave bounds what net/http still reads of a body that its handler did not
-// want.
+// leave bounds what net/http reads of a body that its handler did not want: it
+// does so before it sends the answer's header, and at the end, and would wait
+// for ever.
 func (b *body) leave() {
-	if b != nil && !b.whole {
-		_ = b.control.SetReadDeadline(time.Now().Add(bodyPatience))
+	if b == nil || b.whole {
+		return
 	}
+	if b.conn != nil {
+		b.conn.read(true)
+	}
+	_ = b.control.SetReadDeadline(time.Now().Add(bodyPatience))
+}
+
+// left tells that the header is sent and the answer goes on: what ends the wait
+// for a body would end the answer.
+func (b *body) left() {
+	if b == nil {
+		return
+	}
+	if b.conn != nil {
+		b.conn.read(false)
+	}
+	_ = b.control.SetReadDeadline(time.Time{})
 }
 
 // problem is an answer that says what is wrong, in one line.

@@ -116,6 +116,7 @@ func (cs *connections) state(c net.Conn, state http.ConnState) {
 		delete(cs.all, c)
 	case state == http.StateActive:
 		k.waits = false
+		k.reading.Store(false) // of the request before
 	case state == http.StateIdle:
 		k.waits, k.since = true, time.Now()
 	}

@@ -70,6 +70,51 @@ func TestSlowBodies(t *testing.T) {
 	answersGood(t, s)
 }
 
+// unwanted asks for a long answer, with a body that does not come.
+const unwanted = "GET /api/openapi.json HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+
+// TestUnwantedBodies: a body that no handler wants, and that does not come,
+// keeps nobody out, though the answer is too large to be sent before it.
+func TestUnwantedBodies(t *testing.T) {
+	s := serve(t, func(o *api.Options) { o.MaxConnections = 10 })
+	for range 30 {
+		dial(t, s, unwanted)
+	}
+	answersGood(t, s)
+}
+
+// TestUnwantedBodyIsNotWaitedFor: who sent it all but a body that nobody wants
+// has its answer.
+func TestUnwantedBodyIsNotWaitedFor(t *testing.T) {
+	api.HurryBodies(t)
+	s := serve(t)
+	res, err := http.ReadResponse(bufio.NewReader(dial(t, s, unwanted)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != 200 {
+		t.Errorf("the answer is %s", res.Status)
+	}
+}
+
+// TestStreamAfterUnwantedBody: a stream whose request had a body does not make
+// room for who comes later, nor end when the patience for bodies does.
+func TestStreamAfterUnwantedBody(t *testing.T) {
+	api.HurryBodies(t)
+	s := serve(t, func(o *api.Options) { o.MaxConnections = 1 })
+	c := dial(t, s, "GET /api/events?types=state HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+	lines := bufio.NewScanner(c)
+	for states := 0; states < 3; {
+		if !lines.Scan() {
+			t.Fatalf("the stream ended after %d states: %v", states, lines.Err())
+		}
+		if lines.Text() == "event: state" {
+			states++
+			dial(t, s, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		}
+	}
+}
+
 // TestManyConnections opens as many as the process may and shows that goroutines
 // and memory do not grow with them.
 func TestManyConnections(t *testing.T) {

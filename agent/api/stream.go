@@ -40,6 +40,7 @@ func (s *streamWriter) write(piece []byte) error {
 		s.to.WriteHeader(http.StatusOK)
 		if a, ok := s.to.(*answer); ok {
 			s.to = a.ResponseWriter
+			defer a.body.left()
 		}
 	}
 	_ = s.control.SetWriteDeadline(time.Now().Add(stallPatience))

@@ -29,13 +29,25 @@ async function refusal(response) {
   return new Refusal(response.status, said || `The agent answered ${response.status} ${response.statusText}.`);
 }
 
+// fetched gives up when no answer begins within patience, in ms: a link that
+// died without a word would hold the request for as long as TCP does.
+async function fetched(path, { patience, ...init }) {
+  if (!patience) return fetch(path, init);
+  const late = new AbortController(), timer = setTimeout(() => late.abort(new Error("The agent is silent.")), patience);
+  try {
+    return await fetch(path, { ...init, signal: AbortSignal.any([init.signal, late.signal]) });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 // call fetches and gives the answer when it is a success. When the agent wants
-// a token it asks for one and tries again.
+// a token it asks for one and tries again. With a patience goes a signal.
 export async function call(path, init = {}) {
   for (;;) {
     const used = token;
     const headers = used ? { ...init.headers, Authorization: `Bearer ${used}` } : init.headers;
-    const response = await fetch(path, { ...init, headers, cache: "no-store" });
+    const response = await fetched(path, { ...init, headers, cache: "no-store" });
     if (response.ok) return response;
     if (response.status !== 401) throw await refusal(response);
     await response.body?.cancel();

@@ -5,7 +5,6 @@ import { percent } from "./numbers.js";
 import { boxes } from "./overlay.js";
 
 const large = 1 << 20; // bytes; above, a picture is scaled down before it is sent
-const least = .5; // score of a box that is shown: the answer has those below too
 const side = 1280, small = 320; // pixels: more than any model's input, and for an agent that takes little
 
 export class Drop {
@@ -44,10 +43,9 @@ export class Drop {
     try {
       const bitmap = await open(file), began = performance.now();
       const results = await this.#ask(name, file, bitmap);
-      if (run !== this.#run) return;
+      if (run !== this.#run) return bitmap.close();
       this.#show(bitmap, results);
-      const numbers = results.some(r => r.box) ? " A detector's own answer has numbers for its classes." : "";
-      this.#say(`${results.length ? "" : "Nothing found. "}${name} answered in ${Math.round(performance.now() - began)} ms.${numbers}`);
+      this.#say(`${results.length ? "" : "Nothing found. "}${name} answered in ${Math.round(performance.now() - began)} ms.`);
     } catch (error) {
       if (run === this.#run) this.#say(error.status || error.plain ? error.message : "The agent does not answer. Try again when it is back.", true);
     }

@@ -87,7 +87,7 @@ export class Connection {
     };
     try {
       if (document.hidden) return null;
-      const init = { signal: link.signal };
+      const init = { signal: link.signal, patience: silence };
       this.#tell("state", await (await call("/api/status", init)).json());
       const response = await call("/api/events", init);
       this.handlers.link("live", {});

@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,6 +186,30 @@ func TestPageComesBack(t *testing.T) {
 	b.clean()
 }
 
+// TestPageComesBackFromADeadLink takes the link away without a word: a request
+// that was sent into nothing is not waited for once the agent is back.
+func TestPageComesBackFromADeadLink(t *testing.T) {
+	var dead atomic.Bool
+	h := handler(t, newDevice(), "")
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if dead.CompareAndSwap(true, false) { // the first one; then the agent is back
+			<-r.Context().Done()
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	defer s.CloseClientConnections()
+	b := open(t, s.URL, desktop)
+	b.waitText("link", "Live")
+	b.click("#pause") // or the picture would be the first
+	dead.Store(true)
+	s.CloseClientConnections()
+	b.waitText("link", "Disconnected")
+	b.waitText("link", "Live")
+	b.clean()
+}
+
 // TestNothingIsEncodedForNobody pauses the picture, then hides the page.
 func TestNothingIsEncodedForNobody(t *testing.T) {
 	d := newDevice()
@@ -312,6 +338,9 @@ func TestDroppedPictures(t *testing.T) {
 	eval[string](b, `const s = document.getElementById("drop-model"); s.value = "detector"; s.value`)
 	give(small)
 	b.waitText("drop-bars", "person")
+	if said := b.text("drop-note"); !strings.HasSuffix(said, " ms.") {
+		t.Errorf("beside its labels, the page says %q", said)
+	}
 	b.shoot("drop-desktop")
 	b.clean()
 }
