@@ -111,6 +111,37 @@ func TestDeskLetsGo(t *testing.T) {
 	})
 }
 
+// TestDeskForgets: a request may bring many megabytes, which nobody counts any
+// more once it is answered.
+func TestDeskForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(16, 2, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		place(t, ctx, d, 2)
+		for range 3 {
+			place(t, t.Context(), d, 2)
+		}
+		for range 2 {
+			d.answered(d.take(time.Now()), nil)
+		}
+		cancel()
+		synctest.Wait()
+		d.answered(d.take(time.Now()), nil)
+		d.answered(d.take(time.Now()), nil)
+		synctest.Wait()
+		for _, o := range d.waits[:cap(d.waits)] {
+			if o != nil {
+				t.Error("an order that is answered stays in the queue's memory")
+			}
+		}
+		for _, e := range d.inHand[:cap(d.inHand)] {
+			if e.order != nil {
+				t.Error("an example that is answered stays in hand")
+			}
+		}
+	})
+}
+
 var errNoFrame = errors.New("the model failed")
 
 // TestTurns: whoever is configured to goes first when frames and requests wait.
