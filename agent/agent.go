@@ -85,6 +85,7 @@ type Agent struct {
 
 	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask, commandTask *task
 
+	doors     []door // those that doorTasks have open
 	doorTasks []*task
 }
 
