@@ -57,11 +57,16 @@ func (a *Agent) openDoors(cfg configs.API) (doors []door, err error) {
 		doors = append(doors, d)
 	}
 	if cfg.GRPC.Enabled {
-		server, err := a.newGRPC(cfg, token, secure)
-		if err != nil {
+		if _, err := a.newGRPC(cfg, token, secure); err != nil {
 			return nil, err
 		}
-		doors = append(doors, door{name: "gRPC", addr: cfg.GRPC.Listen, serve: server.Run})
+		doors = append(doors, door{name: "gRPC", addr: cfg.GRPC.Listen, serve: func(ctx context.Context, ln net.Listener) error {
+			server, err := a.newGRPC(cfg, token, secure) // one that has ended does not begin again
+			if err != nil {
+				return errors.Join(err, ln.Close())
+			}
+			return server.Run(ctx, ln)
+		}})
 	}
 	for i, d := range doors {
 		if secure != nil {
