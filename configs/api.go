@@ -83,7 +83,7 @@ func (v *validator) api(a API) {
 		v.listen("api.grpc.listen", a.GRPC.Listen, a)
 	}
 	for i, o := range a.AllowedOrigins {
-		if u, err := url.Parse(o); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" || u.User != nil {
+		if u, err := url.Parse(o); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			v.fail(fmt.Sprintf("api.allowed_origins[%d]", i), "write it as https://panel.example.com", "%q is no origin", o)
 		}
 	}
