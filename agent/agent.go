@@ -73,6 +73,7 @@ type Agent struct {
 	decoder   *serving.Decoder // of pictures that requests bring
 	events    events
 	recent    recent
+	pages     chan struct{} // capacity 1: held by who reads a page of predictions
 	commander *commander
 	confirmer *confirmer
 	updates   *updates
@@ -85,6 +86,7 @@ type Agent struct {
 
 	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask, commandTask *task
 
+	doors     []door // those that doorTasks have open
 	doorTasks []*task
 }
 
@@ -128,6 +130,7 @@ func newAgent(opts Options) (*Agent, error) {
 		opts: opts, log: log, remoteLog: remote, cfg: cfg, tasks: newTasks(log),
 		clock: &clockState{}, notify: &notifier{log: log},
 		started: time.Now(), requests: make(chan request), decoder: serving.NewDecoder(decoders),
+		pages: make(chan struct{}, 1),
 	}
 	a.servables.view, a.servables.deadline = a.view, a.requestDeadline
 	a.setConfig(cfg)

@@ -24,8 +24,14 @@ type counter struct {
 	batched  batcher  // nil without one
 	outs     []*tflite.Output
 	tensors  [][]byte
-	begged   bool // the last turn was a request's
+	begged   bool      // the last turn was a request's
+	framed   time.Time // when the last frame's turn was
 }
+
+// frameTurn is how long frames wait for requests that go first: far less than
+// the watchdog's limit, which would take requests without end for a model that
+// is stuck.
+const frameTurn = time.Second
 
 // requestFirst tells whose turn it is when frames and requests wait.
 func (c *counter) requestFirst() bool {
@@ -33,7 +39,7 @@ func (c *counter) requestFirst() bool {
 	case configs.CamerasFirst:
 		return false
 	case configs.RequestsFirst:
-		return true
+		return time.Since(c.framed) < frameTurn
 	}
 	return !c.begged
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,7 +125,7 @@ func (d *desk) end(o *order, err error) {
 func (d *desk) forget(o *order) {
 	for i, w := range d.waits {
 		if w == o {
-			d.waits = append(d.waits[:i], d.waits[i+1:]...)
+			d.waits = slices.Delete(d.waits, i, i+1) // which leaves no pointer behind, as append would
 			return
 		}
 	}
@@ -152,14 +153,14 @@ func (d *desk) take(now time.Time) []example {
 		d.inHand = append(d.inHand, example{o, o.next})
 		o.open++
 		if o.next++; o.next == len(o.examples) {
-			d.waits = append(d.waits[:0], d.waits[1:]...)
+			d.waits = slices.Delete(d.waits, 0, 1)
 		}
 	}
 	d.waiting.Add(int32(-n))
 	return d.inHand
 }
 
-// answered tells that what take gave was run.
+// answered tells that what take gave was run, and clears it.
 func (d *desk) answered(examples []example, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -169,6 +170,7 @@ func (d *desk) answered(examples []example, err error) {
 			d.end(e.order, err)
 		}
 	}
+	clear(examples) // or the memory of the last ones would stay for as long as nobody asks
 }
 
 // close refuses everything from now on, what waits included.

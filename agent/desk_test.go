@@ -111,6 +111,37 @@ func TestDeskLetsGo(t *testing.T) {
 	})
 }
 
+// TestDeskForgets: a request may bring many megabytes, which nobody counts any
+// more once it is answered.
+func TestDeskForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(16, 2, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		place(t, ctx, d, 2)
+		for range 3 {
+			place(t, t.Context(), d, 2)
+		}
+		for range 2 {
+			d.answered(d.take(time.Now()), nil)
+		}
+		cancel()
+		synctest.Wait()
+		d.answered(d.take(time.Now()), nil)
+		d.answered(d.take(time.Now()), nil)
+		synctest.Wait()
+		for _, o := range d.waits[:cap(d.waits)] {
+			if o != nil {
+				t.Error("an order that is answered stays in the queue's memory")
+			}
+		}
+		for _, e := range d.inHand[:cap(d.inHand)] {
+			if e.order != nil {
+				t.Error("an example that is answered stays in hand")
+			}
+		}
+	})
+}
+
 var errNoFrame = errors.New("the model failed")
 
 // TestTurns: whoever is configured to goes first when frames and requests wait.
@@ -192,5 +223,43 @@ func TestRequestSurvivesALostDelegate(t *testing.T) {
 		}
 		cancel()
 		<-ended
+	})
+}
+
+// TestRequestsLeaveFramesATurn: though requests go first, a slow camera's frame
+// is not kept for so long that the watchdog takes the model for stuck.
+func TestRequestsLeaveFramesATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fakeModel{delegate: tflite.CPU, predict: func([]byte, *tflite.Output) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}}
+		rec := newRecorder("d", 1, func([]byte) error { return nil }, func(string, []byte) {})
+		w := newWorker("m", m, rec, func() payload.Clock { return payload.ClockSynced }, quiet)
+		w.desk, w.priority = newDesk(8, 1, 0), configs.RequestsFirst
+		c := &camera{name: "c", log: quiet}
+		c.worker.Store(w)
+		w.serve([]*camera{c})
+		ctx, cancel := context.WithCancel(t.Context())
+		var parts sync.WaitGroup
+		parts.Go(func() { _ = w.run(ctx) })
+		for range 4 { // requests without end
+			parts.Go(func() {
+				for w.desk.ask(ctx, make([][]byte, 1), make([]serving.Answer, 1)) == nil {
+				}
+			})
+		}
+		for range 4 {
+			c.emit(rgbFrame())
+			time.Sleep(20 * time.Second)
+			if err := (snapshot{workers: []*worker{w}, cameras: []*camera{c}}).stuck(time.Now(), 15*time.Second); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := c.predicted.Load(); n != 4 {
+			t.Errorf("%d frames of 4 were answered", n)
+		}
+		cancel()
+		parts.Wait()
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,8 @@ import (
 // agent something.
 type door struct {
 	name, addr string
-	tls        *tls.Config // of the listener; nil: plain, or the server's own
+	tls        *tls.Config    // of the listener; nil: plain, or the server's own
+	clients    *x509.CertPool // whose certificates callers must have; nil: none
 	serve      func(context.Context, net.Listener) error
 }
 
@@ -55,13 +57,21 @@ func (a *Agent) openDoors(cfg configs.API) (doors []door, err error) {
 		doors = append(doors, d)
 	}
 	if cfg.GRPC.Enabled {
-		server, err := a.newGRPC(cfg, token, secure)
-		if err != nil {
+		if _, err := a.newGRPC(cfg, token, secure); err != nil {
 			return nil, err
 		}
-		doors = append(doors, door{name: "gRPC", addr: cfg.GRPC.Listen, serve: server.Run})
+		doors = append(doors, door{name: "gRPC", addr: cfg.GRPC.Listen, serve: func(ctx context.Context, ln net.Listener) error {
+			server, err := a.newGRPC(cfg, token, secure) // one that has ended does not begin again
+			if err != nil {
+				return errors.Join(err, ln.Close())
+			}
+			return server.Run(ctx, ln)
+		}})
 	}
-	for _, d := range doors {
+	for i, d := range doors {
+		if secure != nil {
+			doors[i].clients = secure.ClientCAs
+		}
 		if token != nil && secure == nil && !loopback(d.addr) {
 			a.log.Warn("the token crosses the network in the clear: give api.tls, or a reverse proxy", "door", d.name, "listen", d.addr)
 		}
@@ -134,11 +144,17 @@ func loopback(addr string) bool {
 
 // startDoors has the doors open, each in a task of its own.
 func (a *Agent) startDoors(doors []door) {
-	a.doorTasks = nil
+	a.doors, a.doorTasks = doors, nil
 	for _, d := range doors {
 		log := a.log.With("door", d.name, "listen", d.addr)
 		a.doorTasks = append(a.doorTasks, a.tasks.start(d.name, doorBound, func(ctx context.Context) error { return d.run(ctx, log) }))
 	}
+}
+
+// sameClients tells whether doors of the same configuration let the same callers
+// in: the file with their authorities may be another one now.
+func sameClients(a, b []door) bool {
+	return slices.EqualFunc(a, b, func(a, b door) bool { return a.clients.Equal(b.clients) })
 }
 
 // run answers until ctx is done. A port that somebody else has is tried again

@@ -190,8 +190,9 @@ func (s *shot) encoded(room *darkroom) (api.Picture, error) {
 
 // plainJPEG tells whether any browser shows the picture as the model saw it,
 // and nothing but the picture is in it: with Huffman tables, which USB cameras
-// leave out (ITU T.81, B.2.4.2), and without metadata, which may turn it and
-// say where it was taken (APP1, Exif).
+// leave out (ITU T.81, B.2.4.2), and without metadata, which may turn it (APP1,
+// Exif), say where it was taken (that, and APP13, IPTC) or hold more pictures
+// (APP2).
 func plainJPEG(data []byte) bool {
 	tables := false
 	for i := 2; i+4 <= len(data) && data[i] == 0xff; {
@@ -202,7 +203,7 @@ func plainJPEG(data []byte) bool {
 			continue
 		case 0xc4: // DHT
 			tables = true
-		case 0xe1: // APP1
+		case 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xed, 0xef: // APP1 and on but Adobe's APP14
 			return false
 		case 0xda: // SOS: the picture itself follows
 			return tables

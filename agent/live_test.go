@@ -168,6 +168,8 @@ func TestPictures(t *testing.T) {
 		"plain":          {plain, true},
 		"with a comment": {with(0xff, 0xfe, 0, 4, 'h', 'i'), true},
 		"with metadata":  {exif, false},
+		"with a place":   {with(0xff, 0xed, 0, 4, 'U', 'S'), false},
+		"with colours":   {with(0xff, 0xee, 0, 4, 'A', 'd'), true},
 		"raw":            {rgbFrame(), false},
 		"PNG":            {&sensors.Frame{Image: pixel.Image{Format: pixel.PNG, Data: png}}, false},
 	} {

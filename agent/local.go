@@ -67,8 +67,15 @@ func (l local) Events(ctx context.Context, each func(api.Event) error) error {
 	return l.a.events.follow(ctx, l.State, each)
 }
 
-// Predictions implements api.Device.
-func (l local) Predictions(_ context.Context, q api.Query) (api.Page, error) {
+// Predictions implements api.Device. Pages are read one at a time: a query that
+// few match reads thousands, and the models need the other cores.
+func (l local) Predictions(ctx context.Context, q api.Query) (api.Page, error) {
+	select {
+	case l.a.pages <- struct{}{}:
+		defer func() { <-l.a.pages }()
+	case <-ctx.Done():
+		return api.Page{}, context.Cause(ctx)
+	}
 	return page(q, &l.a.recent, l.a.box.Browse)
 }
 

@@ -2,12 +2,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/egret-edge/egret/agent/api"
 	"github.com/egret-edge/egret/agent/api/apitest"
 	"github.com/egret-edge/egret/test/smallmodel"
 )
@@ -51,4 +53,16 @@ api: {listen: "127.0.0.1:0"}
 		}
 	}
 	apitest.Suite(t, local{a}, "c")
+
+	// Who waits for a page that another reads, and goes away, reads none.
+	a.pages <- struct{}{}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := (local{a}).Predictions(gone, api.Query{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a page beside another's: error %v", err)
+	}
+	<-a.pages
+	if p, err := (local{a}).Predictions(t.Context(), api.Query{}); err != nil || len(p.Predictions) == 0 {
+		t.Errorf("%d predictions, error %v", len(p.Predictions), err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sensors/pixel"
@@ -82,6 +83,7 @@ func (o *opener) first() (predictor, error) {
 		return m, err
 	}
 	o.choice.Passed = append(o.choice.Passed, ProbeReport{Spec: o.choice.Delegate, Threads: o.choice.Threads, Reason: err.Error()})
+	o.choice.Delegate, o.choice.Threads = tflite.CPU, o.spareThreads()
 	return o.spare()
 }
 
@@ -120,6 +122,9 @@ func (o *opener) batches(ctx context.Context, n int, alone predictor) (batcher, 
 	if !r.OK {
 		return nil, errors.New(r.Reason)
 	}
+	if took := time.Duration(r.InvokeP50 * float64(time.Millisecond)); took > batchBound {
+		return nil, fmt.Errorf("a batch of %d takes %v, more than %v: give a smaller max_batch_size", n, took.Round(time.Millisecond), batchBound)
+	}
 	opts := o.opts
 	opts.Delegate, opts.Threads, opts.Batch = delegate, threads, n
 	m, err := tflite.Load(o.bundle, opts)
@@ -131,6 +136,10 @@ func (o *opener) batches(ctx context.Context, n int, alone predictor) (batcher, 
 	}
 	return m, nil
 }
+
+// batchBound is the longest Invoke of a batch: it cannot be interrupted, cameras
+// wait for it, and both the end of a worker and the watchdog have bounds.
+const batchBound = 2 * time.Second
 
 // alike checks that the last picture of a full batch gets what it gets alone: a
 // model may mix them up.
@@ -166,10 +175,17 @@ func alike(alone predictor, many batcher, n int) error {
 	return nil
 }
 
-// spare opens the model on the CPU, with the threads that were measured best
-// for it.
+// spare opens the model on the CPU.
 func (o *opener) spare() (predictor, error) {
-	threads := max(int(o.inf.Threads), 1)
+	m, err := o.on(tflite.CPU, o.spareThreads())
+	if err == nil {
+		o.runsOn(len(o.ways))
+	}
+	return m, err
+}
+
+// spareThreads are those that were measured best for the CPU.
+func (o *opener) spareThreads() int {
 	var cpu []ProbeReport
 	for _, r := range o.choice.Table {
 		if r.OK && r.Spec == tflite.CPU {
@@ -177,13 +193,9 @@ func (o *opener) spare() (predictor, error) {
 		}
 	}
 	if len(cpu) > 0 {
-		threads = fastest(cpu).Threads
+		return fastest(cpu).Threads
 	}
-	m, err := o.on(tflite.CPU, threads)
-	if err == nil {
-		o.runsOn(len(o.ways))
-	}
-	return m, err
+	return max(int(o.inf.Threads), 1)
 }
 
 func (o *opener) runsOn(i int) {

@@ -17,60 +17,79 @@ const (
 	// how many bytes of them: a minute's of a fast camera, in little memory.
 	recentRoom  = 1000
 	recentBytes = 512 << 10
-	// recentMost bounds their memory: those that come may be longer than those
-	// whose memory they use again. Twice as much, so that lengths that only vary
-	// do not have it made anew each time.
-	recentMost = 2 * recentBytes
 )
 
 // recent remembers the latest predictions that were kept. Its zero value is
 // ready; any goroutine may use it. Memory is used again.
 type recent struct {
 	mu   sync.Mutex // guards all following fields
-	ring [][]byte   // JSON, from the oldest on, which is at at once it is full
-	at   int
-	size int // bytes that all of them hold
-	full bool
+	data []byte     // of recentBytes once there is one; old records are written over
+	end  int64      // where the latest one ends, as if data went on for ever
+	// Those remembered are numbers first to next-1 of all; number i is at i
+	// modulo the length.
+	pieces      [recentRoom]piece
+	first, next int64
 }
 
-// add remembers a prediction's JSON, which is borrowed.
+// piece is where a record is, as if recent.data went on for ever.
+type piece struct {
+	start int64
+	size  int
+}
+
+// add remembers a prediction's JSON, which is borrowed. One that is larger than
+// all the room is not remembered.
 func (r *recent) add(rec []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.full && (len(r.ring) == 0 || len(r.ring) < recentRoom && r.size+len(rec) <= recentBytes) {
-		r.ring = append(r.ring, append(make([]byte, 0, len(rec)), rec...))
-		r.size += len(rec)
+	if len(rec) > recentBytes {
 		return
 	}
-	r.full = true
-	if old := r.ring[r.at]; cap(old) < len(rec) {
-		r.size += len(rec) - cap(old)
-		r.ring[r.at] = make([]byte, 0, len(rec))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.data == nil {
+		r.data = make([]byte, recentBytes)
 	}
-	r.ring[r.at] = append(r.ring[r.at][:0], rec...)
-	r.at = (r.at + 1) % len(r.ring)
-	r.shrink()
-}
-
-// shrink forgets the oldest ones while all take too much. The newest stays.
-func (r *recent) shrink() {
-	for i := 0; i < len(r.ring)-1 && r.size > recentMost; i++ {
-		oldest := &r.ring[(r.at+i)%len(r.ring)]
-		r.size -= cap(*oldest)
-		*oldest = nil
+	at := r.end
+	if left := recentBytes - at%recentBytes; left < int64(len(rec)) {
+		at += left // records lie in one piece
 	}
+	r.end = at + int64(len(rec))
+	for r.first < r.next && (r.next-r.first == recentRoom || r.end-r.pieces[r.first%recentRoom].start > recentBytes) {
+		r.first++
+	}
+	copy(r.data[at%recentBytes:], rec)
+	r.pieces[r.next%recentRoom] = piece{at, len(rec)}
+	r.next++
 }
 
 // newest calls fn with what is remembered, newest first, until it gives false.
+// rec is valid only during the call. It holds the lock for one copy at a time:
+// who reads, however many do, must not keep a model from its next frame.
 func (r *recent) newest(fn func(rec []byte) bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range r.ring {
-		rec := r.ring[(r.at+2*len(r.ring)-1-i)%len(r.ring)]
-		if len(rec) > 0 && !fn(rec) {
+	rec, there := []byte(nil), true
+	for i := r.count() - 1; i >= 0; i-- {
+		if rec, there = r.copy(i, rec[:0]); !there || !fn(rec) {
 			return
 		}
 	}
+}
+
+// count is the number of all records ever.
+func (r *recent) count() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next
+}
+
+// copy appends record number i to dst; false when it is forgotten.
+func (r *recent) copy(i int64, dst []byte) ([]byte, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i < r.first {
+		return dst, false
+	}
+	s := r.pieces[i%recentRoom]
+	at := s.start % recentBytes
+	return append(dst, r.data[at:][:s.size]...), true
 }
 
 // digest is what a query looks at of a prediction or a summary.

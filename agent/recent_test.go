@@ -126,27 +126,45 @@ func TestRecentIsBounded(t *testing.T) {
 	}
 }
 
-// TestRecentBytesWhenRecordsGrow: a quiet night's short records, then a busy
-// street's long ones.
-func TestRecentBytesWhenRecordsGrow(t *testing.T) {
+// TestRecentKeepsToItsBytes: predictions that grow once the room is full must
+// not grow it.
+func TestRecentKeepsToItsBytes(t *testing.T) {
 	r := &recent{}
-	for _, size := range []int{100, 10_000, 300} {
-		for i := range 2 * recentRoom {
-			r.add(fmt.Appendf(nil, "%0*d", size, i))
+	for _, size := range []int{100, 20000, recentBytes, recentBytes + 1, 300} {
+		rec := make([]byte, size)
+		for range min(2*recentRoom, 4*recentBytes/size) {
+			r.add(rec)
 		}
-		held, count, next := 0, 0, 2*recentRoom-1
-		for _, rec := range r.ring {
-			held += cap(rec)
-		}
+		n := 0
 		r.newest(func(rec []byte) bool {
-			if want := fmt.Sprintf("%0*d", size, next); count < 20 && string(rec) != want {
-				t.Errorf("record %d back is %.20q…, want %.20q…", count, rec, want)
+			if len(rec) == size {
+				n++
 			}
-			count, next = count+1, next-1
-			return true
+			return len(rec) == size
 		})
-		if held > recentMost || held != r.size || count < 20 {
-			t.Errorf("records of %d bytes: %d are remembered in %d bytes, counted as %d", size, count, held, r.size)
+		if fit := min(recentRoom, recentBytes/size); size <= recentBytes && n != fit {
+			t.Errorf("%d records of %d bytes are remembered, %d fit", n, size, fit)
 		}
+		if len(r.data) != recentBytes {
+			t.Errorf("%d bytes of memory, want %d", len(r.data), recentBytes)
+		}
+	}
+}
+
+// TestReadersDoNotKeepRecent: who reads is not waited for, or enough of them
+// would stop the models.
+func TestReadersDoNotKeepRecent(t *testing.T) {
+	r := &recent{}
+	for i := range 3 {
+		r.add(kept(1, i+1, "a", "dog", 0.5))
+	}
+	var got []string
+	r.newest(func(rec []byte) bool {
+		got = append(got, string(rec))
+		r.add(kept(1, 10+len(got), "a", "dog", 0.5)) // with the lock held it would wait for ever
+		return true
+	})
+	if len(got) != 3 || !strings.Contains(got[2], `"seq":1,`) {
+		t.Errorf("read %q", got)
 	}
 }

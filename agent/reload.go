@@ -54,7 +54,7 @@ func (a *Agent) tryReload(ctx context.Context) error {
 		}
 		return err
 	}
-	newDoors := !reflect.DeepEqual(a.cfg.API, cfg.API)
+	newDoors := !reflect.DeepEqual(a.cfg.API, cfg.API) || !sameClients(a.doors, doors)
 	newInterval, newGovernor := a.cfg.Telemetry != cfg.Telemetry, a.cfg.Governor != cfg.Governor
 	if newInterval {
 		a.tasks.end(a.telemetryTask)

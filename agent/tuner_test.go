@@ -509,6 +509,34 @@ func TestDeviceOfOneProcess(t *testing.T) {
 
 // TestOpenerWantsTheSameModel: a file that was replaced under the agent is not
 // opened under the old one's name.
+// TestBatchesOfWhatRuns: they are tried on what the model runs on, and not taken
+// when one Invoke would last so long that nothing else gets a turn.
+func TestBatchesOfWhatRuns(t *testing.T) {
+	d := &device{ms: map[string]float64{"edgetpu×1": 2, "cpu×1": 20}}
+	o := fakeOpener(t, d, nil, "edgetpu", "cpu")
+	open := o.open
+	o.open = func(b *tflite.Bundle, opts tflite.Options) (predictor, error) {
+		if opts.Delegate == "edgetpu" { // it works in a process of its own
+			return nil, fmt.Errorf("%w: busy", tflite.ErrDelegate)
+		}
+		return open(b, opts)
+	}
+	if err := o.choose(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := o.first()
+	if err != nil || m.Info().Delegate != "cpu" || o.choice.Delegate != "cpu" || o.choice.Threads != 1 {
+		t.Fatalf("chose %s×%d, error %v", o.choice.Delegate, o.choice.Threads, err)
+	}
+	d.probed, d.ms["cpu×1"] = nil, 9000
+	if _, err := o.batches(t.Context(), 4, m); err == nil || !strings.Contains(err.Error(), "a batch of 4 takes 9s") {
+		t.Errorf("batches that take 9 s: %v", err)
+	}
+	if got := strings.Join(d.probed, " "); got != "cpu×1" {
+		t.Errorf("probed %s", got)
+	}
+}
+
 func TestOpenerWantsTheSameModel(t *testing.T) {
 	o := fakeOpener(t, &device{ms: map[string]float64{"cpu×1": 1}}, nil, "cpu")
 	if err := o.choose(t.Context()); err != nil {

@@ -164,7 +164,7 @@ func (w *worker) run(ctx context.Context) error {
 // serveFrame takes a decoded frame to its prediction. The frame that shows that
 // the delegate is lost has failed, the next one is answered.
 func (w *worker) serveFrame(j *job, back *comeback) {
-	w.begged = false
+	w.begged, w.framed = false, time.Now()
 	err := w.infer(j)
 	w.free <- j
 	if back.lost(err) {

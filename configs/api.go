@@ -19,7 +19,7 @@ type API struct {
 	Dashboard       bool     `yaml:"dashboard" doc:"serve the dashboard at /"`
 	MaxBody         Bytes    `yaml:"max_body" min:"64KiB" max:"64MiB" doc:"largest body of a request"`
 	MaxStreams      int      `yaml:"max_streams" min:"1" max:"1000" doc:"live pictures and event streams at a time"`
-	MaxConnections  int      `yaml:"max_connections" min:"8" max:"10000" doc:"open connections; more wait"`
+	MaxConnections  int      `yaml:"max_connections" min:"8" max:"10000" doc:"open connections; one that only waits makes room for another"`
 	Requests        Requests `yaml:"requests" doc:"how requests for predictions share the models with the cameras"`
 	GRPC            GRPC     `yaml:"grpc" doc:"TensorFlow Serving's gRPC interface"`
 	Pprof           bool     `yaml:"pprof" doc:"Go's profiles at /debug/pprof/; only on loopback"`
@@ -34,7 +34,7 @@ type APITLS struct {
 
 // Requests bounds and orders predictions that are asked for.
 type Requests struct {
-	Priority     string   `yaml:"priority" enum:"fair,cameras,requests" doc:"who goes first when both wait: fair, each in turn; cameras; or requests"`
+	Priority     string   `yaml:"priority" enum:"fair,cameras,requests" doc:"who goes first when both wait: fair, each in turn; cameras; or requests, but for a frame a second"`
 	Queue        int      `yaml:"queue" min:"1" max:"1000" doc:"examples that may wait for one model; more are refused"`
 	Deadline     Duration `yaml:"deadline" min:"10ms" max:"5m" doc:"a request that is not answered by then is given up"`
 	MaxBatchSize int      `yaml:"max_batch_size" min:"1" max:"64" doc:"examples of several requests in one Invoke, where the model can be loaded for so many; 1: no batches"`
@@ -83,7 +83,7 @@ func (v *validator) api(a API) {
 		v.listen("api.grpc.listen", a.GRPC.Listen, a)
 	}
 	for i, o := range a.AllowedOrigins {
-		if u, err := url.Parse(o); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" || u.User != nil {
+		if u, err := url.Parse(o); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			v.fail(fmt.Sprintf("api.allowed_origins[%d]", i), "write it as https://panel.example.com", "%q is no origin", o)
 		}
 	}

@@ -171,3 +171,37 @@ func TestRenewedCertificate(t *testing.T) {
 	}
 	d.becomes("/api/status", "", 200)
 }
+
+// TestReplacedAuthority: after a reload, those whose certificates are from an
+// authority that was taken out of its file are not answered any more.
+func TestReplacedAuthority(t *testing.T) {
+	t.Parallel()
+	ca, other := newAuthority(t), newAuthority(t)
+	d := newDevice(t, strings.ReplaceAll(fmt.Sprintf(colours, "tls: {cert_file: DIR/cert.pem, key_file: DIR/key.pem, client_ca_file: DIR/clients.pem}"), "FPS", "10"))
+	d.version(1, smallmodel.Options{Side: 32})
+	ca.issue(t, d.dir)
+	put(t, d.dir, "clients.pem", ca.pem)
+	d.url = "https://" + d.listen
+	ask := func(shown tls.Certificate) error {
+		c := newClient(t)
+		c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: ca.pool(), Certificates: []tls.Certificate{shown}}
+		res, err := c.Get(d.url + "/healthz")
+		if err == nil {
+			res.Body.Close()
+		}
+		c.CloseIdleConnections()
+		return err
+	}
+	before, after := ca.client(t), other.client(t)
+	d.begin()
+	d.eventually("an answer", func() bool { return ask(before) == nil })
+	if ask(after) == nil {
+		t.Error("a stranger was answered")
+	}
+	put(t, d.dir, "clients.pem", other.pem)
+	d.reloaded()
+	d.eventually("an answer to the new authority's", func() bool { return ask(after) == nil })
+	if ask(before) == nil {
+		t.Error("the authority before still counts")
+	}
+}
