@@ -201,7 +201,7 @@ func TestDoctor(t *testing.T) {
 		verdicts[v.Name] = v.OK
 	}
 	delete(verdicts, "clock") // this host's own
-	want := map[string]bool{"model classifier": true, "camera cam": true, "broker": false, "updates": true, "disk": true}
+	want := map[string]bool{"model classifier": true, "camera cam": true, "broker": false, "updates": true, "API": true, "disk": true}
 	if code != 1 || !maps.Equal(verdicts, want) {
 		t.Errorf("exit code %d, verdicts %v, want 1 and %v", code, verdicts, want)
 	}
