@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,11 +24,25 @@ const (
 	maxHardware    = 16
 )
 
-var (
-	namePattern    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
-	idPattern      = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-	versionPattern = regexp.MustCompile(`^\d{1,6}\.\d{1,6}\.\d{1,6}$`)
-)
+// wordBytes are what names are made of. (Regular expressions would be resident
+// in every agent.)
+const wordBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
+// isWord: 1 to 64 of A-Z a-z 0-9 . _ -
+func isWord(s string) bool {
+	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(wordBytes, r) })
+}
+
+// isName is a word that begins with neither a dot nor a dash.
+func isName(s string) bool { return isWord(s) && s[0] != '.' && s[0] != '-' }
+
+// isVersion: three whole numbers of one to six digits, with dots between.
+func isVersion(s string) bool {
+	parts := strings.Split(s, ".")
+	return len(parts) == 3 && !slices.ContainsFunc(parts, func(p string) bool {
+		return len(p) < 1 || len(p) > 6 || strings.Trim(p, "0123456789") != ""
+	})
+}
 
 // Meta is the custom metadata of a target: what is signed about a bundle
 // besides its length and hash.
@@ -89,7 +102,7 @@ func ParseTarget(target string) (Model, error) {
 }
 
 func (m Model) check() error {
-	if !namePattern.MatchString(m.Name) || m.Version < 1 || m.Version > 1<<31-1 {
+	if !isName(m.Name) || m.Version < 1 || m.Version > 1<<31-1 {
 		return fmt.Errorf("model %.100q version %d: the name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with none of . -, the version a whole number from 1", m.Name, m.Version)
 	}
 	return nil
@@ -110,19 +123,19 @@ func ParseMeta(data []byte) (Meta, error) {
 // Check tells what is wrong with m.
 func (m Meta) Check() error {
 	switch l := m.Limits; {
-	case !idPattern.MatchString(m.Release):
+	case !isWord(m.Release):
 		return fmt.Errorf("release %.100q: it must be 1 to 64 of A-Z a-z 0-9 . _ -", m.Release)
 	case m.Sequence == 0:
 		return fmt.Errorf("release %s: the sequence number must be 1 or more", m.Release)
 	case len(m.Hardware) > maxHardware:
 		return fmt.Errorf("release %s: %d kinds of hardware, at most %d", m.Release, len(m.Hardware), maxHardware)
-	case m.MinAgent != "" && !versionPattern.MatchString(m.MinAgent):
+	case m.MinAgent != "" && !isVersion(m.MinAgent):
 		return fmt.Errorf("release %s: min_agent %.100q is no version such as 1.2.3", m.Release, m.MinAgent)
 	case l.MinAgreement < 0 || l.MinAgreement > 1 || l.MaxScoreShift < 0 || l.MaxScoreShift > 1 || l.MaxSlowdown < 0:
 		return fmt.Errorf("release %s: min_agreement and max_score_shift are 0 to 1, max_slowdown 0 or more", m.Release)
 	}
 	for _, h := range m.Hardware {
-		if os, arch, ok := strings.Cut(h, "/"); !ok || !namePattern.MatchString(os) || !namePattern.MatchString(arch) {
+		if os, arch, ok := strings.Cut(h, "/"); !ok || !isName(os) || !isName(arch) {
 			return fmt.Errorf("release %s: hardware %.100q is not like linux/arm64", m.Release, h)
 		}
 	}
@@ -139,13 +152,13 @@ func (m Meta) Fits(platform, agent string) error {
 		return fmt.Errorf("release %s is for %s, this is %s", m.Release, strings.Join(m.Hardware, ", "), platform)
 	}
 	agent = strings.TrimPrefix(agent, "v")
-	if base, _, _ := strings.Cut(agent, "-"); m.MinAgent != "" && versionPattern.MatchString(base) && older(base, m.MinAgent) {
+	if base, _, _ := strings.Cut(agent, "-"); m.MinAgent != "" && isVersion(base) && older(base, m.MinAgent) {
 		return fmt.Errorf("release %s needs agent %s or newer, this is %s", m.Release, m.MinAgent, agent)
 	}
 	return nil
 }
 
-// older compares versions that versionPattern matches.
+// older compares versions for which isVersion holds.
 func older(a, b string) bool {
 	number := func(s string) (n [3]int) {
 		for i, part := range strings.Split(s, ".") {
@@ -174,7 +187,7 @@ func ParsePolicy(data []byte) (Policy, error) {
 		return Policy{}, fmt.Errorf("release policy: %w", err)
 	}
 	for name := range p.MinSequence {
-		if !namePattern.MatchString(name) {
+		if !isName(name) {
 			return Policy{}, fmt.Errorf("release policy: model %.100q: the name is 1 to 64 of A-Z a-z 0-9 . _ -", name)
 		}
 	}

@@ -68,7 +68,7 @@ func (r Rollout) Check() error {
 	switch {
 	case r.Gen == 0:
 		return fmt.Errorf("rollout: gen must be 1 or more")
-	case !idPattern.MatchString(r.Release):
+	case !isWord(r.Release):
 		return fmt.Errorf("rollout: release %.100q must be 1 to 64 of A-Z a-z 0-9 . _ -", r.Release)
 	case err != nil:
 		return fmt.Errorf("rollout: %w", err)
@@ -76,7 +76,7 @@ func (r Rollout) Check() error {
 		return fmt.Errorf("rollout: state %.100q is none of running, paused and aborted", r.State)
 	case r.BasisPoints < 0 || r.BasisPoints > All:
 		return fmt.Errorf("rollout: basis_points %d is not 0 to %d", r.BasisPoints, All)
-	case !idPattern.MatchString(r.Salt):
+	case !isWord(r.Salt):
 		return fmt.Errorf("rollout: salt %.100q must be 1 to 64 of A-Z a-z 0-9 . _ -", r.Salt)
 	case r.JitterS < 0 || r.Jitter() > maxJitter:
 		return fmt.Errorf("rollout: jitter_s %d is not 0 to %d", r.JitterS, int(maxJitter.Seconds()))
