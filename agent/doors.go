@@ -40,7 +40,7 @@ func (a *Agent) openDoors(cfg configs.API) (doors []door, err error) {
 	if err != nil {
 		return nil, err
 	}
-	secure, err := serverTLS(cfg.TLS)
+	secure, err := serverTLS(cfg.TLS, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (a *Agent) openDoors(cfg configs.API) (doors []door, err error) {
 func CheckAPI(cfg configs.API) error {
 	_, err := apiToken(cfg)
 	if err == nil {
-		_, err = serverTLS(cfg.TLS)
+		_, err = serverTLS(cfg.TLS, slog.New(slog.DiscardHandler))
 	}
 	return err
 }
@@ -204,11 +204,11 @@ func (d door) open(ctx context.Context, log *slog.Logger) error {
 
 // serverTLS is how the doors speak TLS; nil when they do not. The certificate is
 // read anew when its file changes, as renewed ones are.
-func serverTLS(cfg configs.APITLS) (*tls.Config, error) {
+func serverTLS(cfg configs.APITLS, log *slog.Logger) (*tls.Config, error) {
 	if cfg.CertFile == "" {
 		return nil, nil
 	}
-	c := &certificate{cert: cfg.CertFile, key: cfg.KeyFile}
+	c := &certificate{cert: cfg.CertFile, key: cfg.KeyFile, log: log}
 	if _, err := c.get(nil); err != nil {
 		return nil, err
 	}
@@ -232,9 +232,12 @@ func serverTLS(cfg configs.APITLS) (*tls.Config, error) {
 type certificate struct {
 	cert, key string // paths
 
+	log *slog.Logger
+
 	mu      sync.Mutex // guards all following fields
 	loaded  *tls.Certificate
 	changed time.Time // of the file that is loaded
+	refused time.Time // of one that could not be
 }
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -244,7 +247,10 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil && (c.loaded == nil || !info.ModTime().Equal(c.changed)) {
 		var pair tls.Certificate
 		if pair, err = tls.LoadX509KeyPair(c.cert, c.key); err == nil {
-			c.loaded, c.changed = &pair, info.ModTime()
+			c.loaded, c.changed, c.refused = &pair, info.ModTime(), time.Time{}
+		} else if c.loaded != nil && !info.ModTime().Equal(c.refused) { // the key may come a moment later
+			c.refused = info.ModTime()
+			c.log.Warn("the renewed certificate cannot be used, going on with the old one", "file", c.cert, "error", err)
 		}
 	}
 	if c.loaded == nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -81,6 +83,9 @@ func (v *validator) api(a API) {
 	}
 	if a.GRPC.Enabled {
 		v.listen("api.grpc.listen", a.GRPC.Listen, a)
+		if a.Enabled && a.GRPC.Listen == a.Listen {
+			v.fail("api.grpc.listen", "give it another port", "is the address of api.listen")
+		}
 	}
 	for i, o := range a.AllowedOrigins {
 		if u, err := url.Parse(o); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -88,7 +93,7 @@ func (v *validator) api(a API) {
 		}
 	}
 	for i, h := range a.AllowedHosts {
-		if u, err := url.Parse("http://" + h); err != nil || h == "" || u.Hostname() != h {
+		if u, err := url.Parse("http://" + h); err != nil || h == "" || u.Hostname() != h || strings.Contains(h, "*") {
 			v.fail(fmt.Sprintf("api.allowed_hosts[%d]", i), "write the name alone", "%q is no host name", h)
 		}
 	}
@@ -96,8 +101,13 @@ func (v *validator) api(a API) {
 
 // listen checks an address, and that strangers on it must show who they are.
 func (v *validator) listen(field, addr string, a API) {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
 		v.fail(field, "", "%q is not host:port", addr)
+		return
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		v.fail(field, "", "%q is no port: 0 to 65535", port)
 		return
 	}
 	guarded := a.TokenFile != "" || a.TokenCredential != "" || a.TLS.ClientCAFile != ""
