@@ -8,7 +8,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -280,31 +279,6 @@ func (a *Agent) shutdown() {
 	}
 }
 
-func (a *Agent) openOutbox() error {
-	if err := os.MkdirAll(a.cfg.StateDir, 0o750); err != nil {
-		return fmt.Errorf("make state folder: %w: set state_dir to a folder that this user may write", err)
-	}
-	o := a.cfg.Outbox
-	opts := outbox.Options{
-		Path:          filepath.Join(a.cfg.StateDir, OutboxFile),
-		FlushInterval: time.Duration(o.FlushInterval), FlushBytes: int(o.FlushBytes), MaxBytes: int64(o.MaxBytes),
-		FlashBudget: int64(o.FlashBudget),
-		Logger:      a.log,
-	}
-	if o.OnFull == "thin" {
-		opts.Thin = thin
-	}
-	box, err := outbox.Open(opts)
-	if err != nil {
-		if errors.Is(err, os.ErrPermission) {
-			return fmt.Errorf("%w: set state_dir to a folder that this user may write", err)
-		}
-		return err
-	}
-	a.box = box
-	return nil
-}
-
 // tuner chooses what models run on. While it tries, systemd is asked for
 // patience.
 func (a *Agent) tuner(inf configs.Inference) *Tuner {
@@ -316,9 +290,6 @@ func (a *Agent) tuner(inf configs.Inference) *Tuner {
 	}
 	return t
 }
-
-// OutboxFile is the outbox's name in the state folder.
-const OutboxFile = "outbox.db"
 
 // applyPlan makes pl what runs and what others see.
 func (a *Agent) applyPlan(pl *plan) {
@@ -348,46 +319,6 @@ func (a *Agent) latest(camera string, rec []byte) {
 	}
 }
 
-func (a *Agent) account() payload.Account { return Account(a.box.Stats()) }
-
-// Account is the outbox's delivery account in the contract's words.
-func Account(s outbox.Stats) payload.Account {
-	return payload.Account{
-		Produced: s.Produced, Acknowledged: s.Acknowledged,
-		Held: s.Held, Stored: s.Stored, StoredBytes: s.StoredBytes,
-		Dropped: s.Dropped, Duplicated: s.Duplicated,
-	}
-}
-
-// flash is what the outbox writes.
-func (a *Agent) flash() payload.FlashTelemetry {
-	s := a.box.Stats()
-	return payload.FlashTelemetry{
-		Written: s.Written, PerPrediction: s.WrittenPerRecord, PerDay: s.WrittenPerDay,
-		Budget: int64(a.config.Load().Outbox.FlashBudget), Postponed: s.Postponed,
-	}
-}
-
-// announce says in one line each what runs.
-func (a *Agent) announce(what string) {
-	v := a.view()
-	for _, w := range v.workers {
-		info := w.info.Load()
-		a.log.Info("model loaded", "model", w.name, "version", info.Version, "task", info.Task,
-			"delegate", info.Delegate, "threads", info.Threads, "digest", info.Digest)
-	}
-	for _, c := range v.cameras {
-		c.log.Info("camera", "source", c.sup.Source.String(), "model", c.worker.Load().name)
-	}
-	a.log.Info(what, "device", a.cfg.Device, "boot", a.box.Boot(), "version", a.opts.Version, "config", a.opts.ConfigPath)
-}
-
-// status is the one line that `systemctl status` shows.
-func (a *Agent) status() string {
-	v := a.view()
-	return fmt.Sprintf("%d cameras, %d models, boot %d", len(v.cameras), len(v.workers), a.box.Boot())
-}
-
 // setConfig makes cfg what holds.
 func (a *Agent) setConfig(cfg configs.Config) {
 	a.cfg = cfg
@@ -399,15 +330,6 @@ func (a *Agent) setConfig(cfg configs.Config) {
 // may ask.
 func (a *Agent) requestDeadline() time.Duration {
 	return time.Duration(a.config.Load().API.Requests.Deadline)
-}
-
-// append stores a prediction and remembers it.
-func (a *Agent) append(rec []byte) error {
-	if err := a.box.Append(rec); err != nil {
-		return err
-	}
-	a.recent.add(rec)
-	return nil
 }
 
 func (a *Agent) setLevel() {
