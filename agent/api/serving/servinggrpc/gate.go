@@ -2,8 +2,10 @@ package servinggrpc
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -20,6 +22,10 @@ const maxOthers = 8
 type gate struct {
 	auth     func(token string) bool
 	maxCalls int64
+	log      *slog.Logger
+
+	wrong atomic.Int64 // calls without the right token that were not said
+	said  atomic.Int64 // when some were, in Unix seconds
 
 	calls, others atomic.Int64 // under way
 
@@ -29,6 +35,7 @@ type gate struct {
 // enter is called on a connection's own goroutine and so never waits.
 func (g *gate) enter(ctx context.Context, call *tap.Info) (context.Context, error) {
 	if g.auth != nil && !g.auth(bearer(call.Header)) {
+		g.refused(ctx)
 		return ctx, status.Error(codes.Unauthenticated, "the token is missing or wrong: send metadata authorization: Bearer <token>")
 	}
 	count, limit := &g.others, int64(maxOthers)
@@ -48,6 +55,24 @@ func (g *gate) enter(ctx context.Context, call *tap.Info) (context.Context, erro
 	// The context is the call's: it ends with it, whatever way it ends.
 	context.AfterFunc(ctx, func() { count.Add(-1); end() })
 	return ctx, nil
+}
+
+// sayEvery is how often refused calls are said, in seconds.
+const sayEvery = 60
+
+// refused counts a call without the right token; the log has them once a
+// minute, for who looks for strangers.
+func (g *gate) refused(ctx context.Context) {
+	g.wrong.Add(1)
+	now, last := time.Now().Unix(), g.said.Load()
+	if now-last < sayEvery || !g.said.CompareAndSwap(last, now) {
+		return
+	}
+	remote := ""
+	if from, ok := peer.FromContext(ctx); ok {
+		remote = from.Addr.String()
+	}
+	g.log.Warn("calls without the right token", "times", g.wrong.Swap(0), "last", remote)
 }
 
 // bearer is the token of a call; empty without exactly one.

@@ -112,7 +112,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts:    opts,
-		gate:    &gate{auth: opts.Auth, maxCalls: int64(opts.MaxCalls)},
+		gate:    &gate{auth: opts.Auth, maxCalls: int64(opts.MaxCalls), log: opts.Log},
 		memory:  newMemory(opts.MaxMessage),
 		health:  newHealth(opts.Models),
 		decoder: opts.Decoder,

@@ -1,6 +1,7 @@
 package servinggrpc_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,9 +10,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"math/big"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,7 +82,8 @@ func TestModelThatIsReplaced(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	auth := func(token string) bool { return subtle.ConstantTimeCompare([]byte(token), []byte("secret")) == 1 }
-	conn := start(t, servinggrpc.Options{Auth: auth})
+	var log bytes.Buffer // written while nothing else runs: each call is waited for
+	conn := start(t, servinggrpc.Options{Auth: auth, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	ok := request("uint8", tensor(dtUint8, one))
 	for _, tt := range []struct {
 		name   string
@@ -104,6 +108,9 @@ func TestToken(t *testing.T) {
 				t.Errorf("Check gave %v, want %v", err, tt.want)
 			}
 		})
+	}
+	if text := log.String(); strings.Count(text, "calls without the right token") != 1 || strings.Contains(strings.ToLower(text), "secret") {
+		t.Errorf("the log has strangers once a minute, and not what they showed: %s", text)
 	}
 }
 
