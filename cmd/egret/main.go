@@ -22,6 +22,9 @@ var (
 	date    string
 )
 
+// extra holds the commands that only some builds have (see man.go).
+var extra []func() *cobra.Command
+
 // The exit codes are a contract with scripts and service managers.
 const (
 	exitFailed      = 1 // failed at run time
@@ -68,6 +71,9 @@ Exit codes: 0 done; 1 failed at run time; 2 wrong usage or configuration;
 		RunE:          showHelp,
 	}
 	root.AddCommand(newRun(), newClassify(), newBench(), newEval(), newExplain(), newProbe(), newConfig(), newModel(), newOutbox(), newRepo(), newFleet(), newDoctor(), newVersion())
+	for _, command := range extra {
+		root.AddCommand(command())
+	}
 	return root
 }
 
