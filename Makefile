@@ -48,7 +48,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut cross deb env install uninstall clean
+.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut cross deb dist reproducible package-test env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -127,6 +127,15 @@ deb: cross ## build dist/egret_<version>_{amd64,arm64}.deb
 	@$(RELEASE) build/share.sh dist/linux_$(HOST_ARCH)/egret
 	@$(RELEASE) build/deb.sh amd64
 	@$(RELEASE) build/deb.sh arm64
+
+dist: deb ## build all that is given to people: packages, the tool's archives, SBOMs, SHA256SUMS
+	@$(RELEASE) build/dist.sh
+
+reproducible: ## build everything twice, in different places, and compare the bytes
+	@build/reproducible.sh
+
+package-test: dist ## look into what make dist built: files, modes, dependencies, SBOM, sums
+	EGRET_DIST=$(ROOT)/dist $(GO) test -count=1 ./test/packages
 
 install: build ## install under DESTDIR: program, library, configuration, units, models, manual pages
 	@$(RELEASE) build/share.sh bin/egret

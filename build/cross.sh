@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 TFLITE=$PWD/build/native/tflite-2.9.0
 GLIBC=2.34 # Ubuntu 22.04, Debian 12 and later; JetPack 6
-TOOLS='linux_amd64 linux_arm64 linux_arm darwin_amd64 darwin_arm64 windows_amd64 windows_arm64'
+TOOLS=${TOOLS:-linux_amd64 linux_arm64 linux_arm darwin_amd64 darwin_arm64 windows_amd64 windows_arm64}
 
 die() { printf 'cross: %s\n' "$*" >&2; exit 1; }
 

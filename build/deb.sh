@@ -31,6 +31,8 @@ package() {
 		build/install.sh install "dist/linux_$ARCH/egret" "dist/linux_$ARCH/libtensorflowlite_c.so"
 	mkdir -p "$stage/usr/share/lintian/overrides"
 	install -m 644 build/debian/lintian-overrides "$stage/usr/share/lintian/overrides/egret"
+	# The packer takes each file's time; the commit's is the same for everyone.
+	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	rm -f dist/egret_*_"$ARCH".deb
 	export ARCH DEB_VERSION MAINTAINER SOURCE_DATE_EPOCH
 	sed "s/\${ARCH}/$ARCH/g" build/debian/nfpm.yaml >"$stage.yaml"

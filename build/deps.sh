@@ -176,6 +176,7 @@ models() {
 JPEG_PACKAGE=libjpeg62-turbo-dev
 
 cross() {
+	command -v zip >/dev/null 2>&1 || install_packages " zip"
 	machine=$(go env GOHOSTARCH)
 	for arch in amd64 arm64; do
 		gcc=$(build/cross.sh compiler $arch)
@@ -218,6 +219,8 @@ sysroot() {
 for part in "$@"; do
 	case $part in
 	packages | native | models | cross) $part ;;
+	# What the list of parts (build/sbom) names: version, package, hash.
+	pin) echo "${TFLITE##*-}" $TFLITE_PACKAGE $TFLITE_SHA256 ;;
 	*) die "unknown part '$part': packages, native, models or cross" ;;
 	esac
 done

@@ -28,13 +28,12 @@ rm dist/egret-man
 # CHANGELOG.md's first section is what this version brings.
 {
 	printf 'egret (%s) unstable; urgency=medium\n\n' "$DEB_VERSION"
-	awk '/^## / { if (seen++) exit; next } seen && /^\* / { print "  " $0; next } seen && /^  / { print "  " $0 }' CHANGELOG.md
+	awk '/^## / { if (seen++) exit; next } seen && /^\* / { printf "%s%s", sep, $0; sep = "\n"; next } seen && NF { $1 = $1; printf " %s", $0 } END { print "" }' CHANGELOG.md |
+		fold -s -w 74 | sed -E 's/ +$//; s/^\* /  * /; t; s/^/    /'
 	printf '\n -- %s  %s\n' "$MAINTAINER" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } >$out/changelog
 
 cp build/debian/copyright $out/copyright
-if [ -d build/sbom ]; then "${GO:-go}" run ./build/sbom -licences $out/third-party-licenses.txt "$binary"; fi
+CGO_ENABLED=0 "${GO:-go}" run ./build/sbom -licences $out/third-party-licenses.txt "$binary"
 # No names and times in gzip's headers.
-for file in $out/*.[15] $out/changelog $out/third-party-licenses.txt; do
-	[ ! -e "$file" ] || gzip -9n "$file"
-done
+gzip -9n $out/*.[15] $out/changelog $out/third-party-licenses.txt
