@@ -29,7 +29,7 @@ rm dist/egret-man
 {
 	printf 'egret (%s) unstable; urgency=medium\n\n' "$DEB_VERSION"
 	awk '/^## / { if (seen++) exit; next } seen && /^\* / { printf "%s%s", sep, $0; sep = "\n"; next } seen && NF { $1 = $1; printf " %s", $0 } END { print "" }' CHANGELOG.md |
-		fold -s -w 74 | sed -E 's/ +$//; s/^\* /  * /; t; s/^/    /'
+		fold -s -w 74 | sed -E 's/ +$//' | sed -E 's/^\* /  * /; t; s/^/    /'
 	printf '\n -- %s  %s\n' "$MAINTAINER" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } >$out/changelog
 
