@@ -36,13 +36,23 @@ func write(description, out string) error {
 	if err := nfpm.PrepareForPackager(info, "deb"); err != nil {
 		return fmt.Errorf("%s: %w", description, err)
 	}
+	// Under its own name only when it is whole.
+	half := out + ".half"
+	if err := pack(info, half); err != nil {
+		os.Remove(half)
+		return fmt.Errorf("write %s: %w", out, err)
+	}
+	return os.Rename(half, out)
+}
+
+func pack(info *nfpm.Info, out string) error {
 	file, err := os.Create(out)
 	if err != nil {
 		return err
 	}
 	if err := deb.Default.Package(info, file); err != nil {
 		file.Close()
-		return fmt.Errorf("write %s: %w", out, err)
+		return err
 	}
 	return file.Close()
 }
