@@ -79,7 +79,7 @@ api: {listen: "127.0.0.1:%d", token_file: DIR/token}
 `, classifier, freePort(t)))
 	d := started(t, c)
 	d.waitLog("dashboard and API")
-	d.waitLog("camera bad|camera=bad")
+	d.waitLog("camera failed, trying again")
 	all, _ := doctor(t, c)
 	for name, want := range map[string]string{
 		"camera good": "the running agent has it", "camera bad": "the running agent waits for it",
