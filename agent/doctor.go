@@ -282,16 +282,16 @@ func (d *doctor) checkDisk() checkup.Verdict {
 
 // holder is who has the outbox.
 func (d *doctor) holder() string {
-	for _, h := range d.Holders(filepath.Join(d.cfg.StateDir, OutboxFile)) {
-		switch {
-		case d.unit != nil && d.unit.PID == h.PID:
-			return fmt.Sprintf("the running service (pid %d)", h.PID)
-		case d.unit != nil:
-			return fmt.Sprintf("%s, which is not the service: one agent per state_dir", h)
-		}
-		return "the running agent, " + h.String()
+	all := d.Holders(filepath.Join(d.cfg.StateDir, OutboxFile))
+	switch {
+	case len(all) == 0: // not ours to see
+		return "a running agent"
+	case d.unit != nil && d.unit.PID == all[0].PID:
+		return fmt.Sprintf("the running service (pid %d)", all[0].PID)
+	case d.unit != nil:
+		return fmt.Sprintf("%s, which is not the service: one agent per state_dir", all[0])
 	}
-	return "a running agent"
+	return "the running agent, " + all[0].String()
 }
 
 func fileSize(path string) int64 {

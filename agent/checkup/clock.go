@@ -28,7 +28,7 @@ func (d Device) Clock(now time.Time) Verdict {
 	synced, err := ask()
 	switch {
 	case err != nil:
-		return Verdict{Warn, err.Error()}
+		return Verdict{Warn, err.Error() + ": a container may not ask, and has its host's clock"}
 	case !synced:
 		return Verdict{Warn, fmt.Sprintf("not synchronised (it says %s): %s", stamp, d.setClock())}
 	}
