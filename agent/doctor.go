@@ -10,10 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/egret-edge/egret/agent/checkup"
 	"github.com/egret-edge/egret/configs"
 	"github.com/egret-edge/egret/sensors"
-	"github.com/egret-edge/egret/sensors/pixel"
-	"github.com/egret-edge/egret/sync/mqtt"
 	"github.com/egret-edge/egret/sync/ota"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/tflite"
@@ -21,49 +20,109 @@ import (
 
 // Check is the doctor's verdict on one thing.
 type Check struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"` // what was found, or why it fails and what to try
+	Name   string        `json:"name"`
+	OK     bool          `json:"ok"`     // it does not fail; a warning is no failure
+	Level  checkup.Level `json:"level"`  // ok, warn or fail
+	Detail string        `json:"detail"` // what was found, or why it fails and what to try
 }
 
-// Doctor looks at everything that the configuration names: configuration,
-// models with a golden inference each, cameras, broker, disk and clock. It
-// changes nothing and takes a few seconds at most for each. report gets each
+// DoctorOptions are what Doctor needs besides the configuration.
+type DoctorOptions struct {
+	// ConfigPath is the configuration's file: whether the service uses it too.
+	ConfigPath string
+	// Device is the machine; its zero value is this one.
+	Device checkup.Device
+	Log    *slog.Logger
+}
+
+// Doctor looks at everything that the configuration names: models with a golden
+// inference each, cameras, broker, repository; and at what is around the agent:
+// accelerators, disk, memory, power, clock and service. It changes nothing,
+// takes a few seconds at most for each, and may be used while the agent runs:
+// it then asks the agent for what only one program can have. report gets each
 // verdict as it is reached; the result is false if any failed.
-func Doctor(ctx context.Context, cfg configs.Config, log *slog.Logger, report func(Check)) bool {
-	all := true
-	say := func(name, detail string, err error) {
-		c := Check{Name: name, OK: err == nil, Detail: detail}
-		if err != nil {
-			c.Detail = err.Error()
-			all = false
-		}
-		report(c)
+func Doctor(ctx context.Context, cfg configs.Config, o DoctorOptions, report func(Check)) bool {
+	d := &doctor{cfg: cfg, Device: o.Device, log: o.Log, report: report, ok: true}
+	if unit := d.Unit(ctx); unit.Runs(o.ConfigPath) {
+		d.unit = unit
 	}
+	d.box, d.boxErr = outbox.Inspect(filepath.Join(cfg.StateDir, OutboxFile))
+	if errors.Is(d.boxErr, outbox.ErrLocked) {
+		d.agent, d.agentErr = askAgent(ctx, cfg)
+	}
+	d.say("configuration", checkup.Verdict{Level: checkup.OK, Detail: o.ConfigPath})
 	for _, m := range cfg.Models {
-		detail, err := checkModel(ctx, m, cfg, log)
-		say("model "+m.Name, detail, err)
+		detail, err := d.checkModel(ctx, m)
+		d.say("model "+m.Name, checkup.Of(detail, err))
 	}
 	for _, c := range cfg.Cameras {
-		detail, err := checkCamera(ctx, c)
-		say("camera "+c.Name, detail, err)
+		d.say("camera "+c.Name, d.checkCamera(ctx, c))
 	}
-	detail, err := checkBroker(ctx, cfg)
-	say("broker", detail, err)
-	detail, err = checkUpdates(ctx, cfg)
-	say("updates", detail, err)
-	say("API", doorsOf(cfg.API), CheckAPI(cfg.API))
-	detail, err = checkDisk(cfg.StateDir)
-	say("disk", detail, err)
-	detail, err = checkClock()
-	say("clock", detail, err)
-	return all
+	d.say("broker", d.checkBroker(ctx))
+	d.say("updates", checkup.Of(checkUpdates(ctx, cfg)))
+	d.say("API", d.checkAPI(ctx))
+	d.checkAround()
+	return d.ok
+}
+
+// doctor is one round of the doctor's.
+type doctor struct {
+	checkup.Device
+	cfg    configs.Config
+	log    *slog.Logger
+	unit   *checkup.Unit // the service with this configuration; nil: there is none
+	report func(Check)
+	ok     bool
+
+	box      outbox.Stats
+	boxErr   error
+	agent    *agentState // the agent that runs on this state folder; nil: none, or it does not answer
+	agentErr error       // why it does not answer
+
+	memory uint64 // that the models' trials had resident
+}
+
+func (d *doctor) say(name string, v checkup.Verdict) {
+	if v.Level == checkup.Fail {
+		d.ok = false
+	}
+	d.report(Check{Name: name, OK: v.Level != checkup.Fail, Level: v.Level, Detail: v.Detail})
+}
+
+// checkAround looks at the device itself. What a device does not have gets no
+// verdict.
+func (d *doctor) checkAround() {
+	if v, asked := d.Accelerator(delegateNames(d.cfg.Inference.Delegate.List()), d.unit); asked {
+		d.say("accelerator", v)
+	}
+	d.say("disk", d.checkDisk())
+	d.say("memory", d.Memory(d.memory, d.unit))
+	if v, asked := d.System(); asked {
+		d.say("system", v)
+	}
+	if v, asked := d.Power(d.cfg.Governor.SlowAt); asked {
+		d.say("power", v)
+	}
+	d.say("clock", d.Clock(time.Now()))
+	if d.unit != nil {
+		d.say("service", d.unit.Verdict())
+	}
+}
+
+// delegateNames are the plain names of delegates' specifications.
+func delegateNames(specs []string) (names []string) {
+	for _, spec := range specs {
+		name, _, _ := strings.Cut(spec, "?")
+		names = append(names, name)
+	}
+	return names
 }
 
 // checkModel chooses what runs the model as the agent would, tries it in a
 // process of its own with the golden samples, and then loads it here with the
 // configured labels.
-func checkModel(ctx context.Context, m configs.Model, cfg configs.Config, log *slog.Logger) (string, error) {
+func (d *doctor) checkModel(ctx context.Context, m configs.Model) (string, error) {
+	cfg, log := d.cfg, d.log
 	var err error
 	if m.Path, err = servingPath(cfg, m); err != nil {
 		return "", err
@@ -79,6 +138,7 @@ func checkModel(ctx context.Context, m configs.Model, cfg configs.Config, log *s
 		return "", err
 	}
 	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: c.Delegate, Threads: c.Threads})
+	d.memory += r.Memory * uint64(copies(cfg, m.Name))
 	if !r.OK {
 		return "", fmt.Errorf("%s with %d threads: %s", specName(c.Delegate), c.Threads, r.Reason)
 	}
@@ -96,6 +156,22 @@ func checkModel(ctx context.Context, m configs.Model, cfg configs.Config, log *s
 		detail += fmt.Sprintf("; passed over: %s (%s)", specName(p.Spec), p.Reason)
 	}
 	return detail, nil
+}
+
+// copies is how many interpreters a model has: one that its cameras share, and
+// those of cameras that want their own.
+func copies(cfg configs.Config, model string) int {
+	n := 1
+	for _, c := range cfg.Cameras {
+		of := c.Model
+		if of == "" {
+			of = cfg.Models[0].Name
+		}
+		if c.Interpreter == "own" && of == model {
+			n++
+		}
+	}
+	return n
 }
 
 // doorsOf says where the agent answers.
@@ -135,62 +211,6 @@ func servingPath(cfg configs.Config, m configs.Model) (string, error) {
 	return v.Dir, nil
 }
 
-// cameraPatience is how long the doctor waits for a camera's first frame; USB
-// cameras take up to three seconds to set their exposure.
-const cameraPatience = 8 * time.Second
-
-func checkCamera(ctx context.Context, cc configs.Camera) (string, error) {
-	src, err := sensors.Open(cc.Source, sensors.Options{})
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, cameraPatience)
-	defer cancel()
-	detail := ""
-	start := time.Now()
-	err = src.Run(ctx, func(f *sensors.Frame) {
-		if detail == "" {
-			detail = fmt.Sprintf("first frame after %v: %s", time.Since(start).Round(time.Millisecond), describe(f))
-			cancel()
-		}
-	})
-	if detail != "" {
-		return detail, nil
-	}
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		err = fmt.Errorf("%s gave no frame within %v: is something else using it?", src, cameraPatience)
-	}
-	return "", err
-}
-
-func describe(f *sensors.Frame) string {
-	w, h, err := pixel.Size(f.Image)
-	if err != nil {
-		return fmt.Sprintf("%s of %d bytes that does not decode: %v", f.Image.Format, len(f.Image.Data), err)
-	}
-	return fmt.Sprintf("%d×%d %s", w, h, f.Image.Format)
-}
-
-func checkBroker(ctx context.Context, cfg configs.Config) (string, error) {
-	if !cfg.MQTT.Enabled {
-		return "off (mqtt.enabled: false): predictions stay on this device", nil
-	}
-	if cfg.MQTT.Embedded {
-		return "embedded, on " + cfg.MQTT.EmbeddedListen, nil
-	}
-	o, err := ClientOptions(cfg)
-	if err != nil {
-		return "", err
-	}
-	// Another name than the agent's, or the broker would throw the agent out.
-	o.ClientID += "-doctor"
-	start := time.Now()
-	if err := mqtt.Try(ctx, o); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s accepted us after %v", BrokerURL(cfg), time.Since(start).Round(time.Millisecond)), nil
-}
-
 // updatesPatience bounds the doctor's look at the repository.
 const updatesPatience = 20 * time.Second
 
@@ -226,48 +246,58 @@ func checkUpdates(ctx context.Context, cfg configs.Config) (string, error) {
 	return detail, nil
 }
 
-// diskLow is the free space under which the doctor complains: less than the
-// default outbox may take.
-const diskLow = 256 << 20
-
-func checkDisk(dir string) (string, error) {
+func (d *doctor) checkDisk() checkup.Verdict {
+	dir := d.cfg.StateDir
+	_, statErr := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return "", fmt.Errorf("state folder: %w: set state_dir to a folder that this user may write", err)
+		return checkup.Of("", fmt.Errorf("state folder: %w: set state_dir to a folder that this user may write", err))
+	}
+	if errors.Is(statErr, os.ErrNotExist) {
+		// Made by root it would be root's; the unit makes it for its user.
+		defer os.Remove(dir)
 	}
 	probe, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
-		return "", fmt.Errorf("state folder: %w: run as the agent's user, or set state_dir", err)
+		return checkup.Of("", fmt.Errorf("state folder: %w: run as the agent's user, or set state_dir", err))
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
-	detail := dir
-	if free := (&sensors.Host{}).Read(dir).DiskFree; free != nil {
-		if *free < diskLow {
-			return "", fmt.Errorf("state folder %s has %d MiB free, less than %d: lower outbox.max_bytes or make room", dir, *free>>20, diskLow>>20)
-		}
-		detail += fmt.Sprintf(", %d MiB free", *free>>20)
+	if why := d.Denied(dir, d.unit); why != "" {
+		return checkup.Verdict{Level: checkup.Fail, Detail: why}
 	}
-	switch stats, err := outbox.Inspect(filepath.Join(dir, OutboxFile)); {
-	case err == nil:
-		detail += fmt.Sprintf(", outbox holds %d predictions", stats.Stored)
-	case errors.Is(err, outbox.ErrLocked):
-		detail += ", outbox in use by a running agent"
-	case errors.Is(err, os.ErrNotExist):
-		detail += ", no outbox yet"
-	default:
-		return "", err
+	v := d.Storage(checkup.Storage{
+		Dir: dir, Free: (&sensors.Host{}).Read(dir).DiskFree,
+		Outbox: int64(d.cfg.Outbox.MaxBytes), Taken: fileSize(filepath.Join(dir, OutboxFile)), Budgeted: d.cfg.Outbox.FlashBudget > 0,
+	})
+	switch {
+	case d.boxErr == nil:
+		v.Detail += fmt.Sprintf("; outbox holds %d predictions", d.box.Stored)
+	case errors.Is(d.boxErr, outbox.ErrLocked):
+		v.Detail += "; outbox in use by " + d.holder()
+	case !errors.Is(d.boxErr, os.ErrNotExist):
+		return checkup.Of("", d.boxErr)
 	}
-	return detail, nil
+	return v
 }
 
-func checkClock() (string, error) {
-	ok, err := sensors.ClockSynced()
+// holder is who has the outbox.
+func (d *doctor) holder() string {
+	all := d.Holders(filepath.Join(d.cfg.StateDir, OutboxFile))
+	switch {
+	case len(all) == 0: // not ours to see
+		return "a running agent"
+	case d.unit != nil && d.unit.PID == all[0].PID:
+		return fmt.Sprintf("the running service (pid %d)", all[0].PID)
+	case d.unit != nil:
+		return fmt.Sprintf("%s, which is not the service: one agent per state_dir", all[0])
+	}
+	return "the running agent, " + all[0].String()
+}
+
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("clock: %w", err)
+		return 0
 	}
-	now := time.Now().UTC().Format(time.RFC3339)
-	if !ok {
-		return "", fmt.Errorf("the kernel's clock is not synchronised (it says %s): start systemd-timesyncd or chrony", now)
-	}
-	return "synchronised, " + now, nil
+	return info.Size()
 }

@@ -75,6 +75,30 @@ func Open(spec string, opts Options) (Source, error) {
 	return src, nil
 }
 
+// V4L2Device is the node that a v4l2: source names; empty for other sources.
+func V4L2Device(spec string) string {
+	rest, ok := strings.CutPrefix(spec, "v4l2:")
+	if !ok {
+		return ""
+	}
+	device, _, _ := strings.Cut(rest, "?")
+	return device
+}
+
+// CommandWords are the program and the arguments of a command: source; nil for
+// other sources.
+func CommandWords(spec string) []string {
+	rest, ok := strings.CutPrefix(spec, "command:")
+	if !ok {
+		return nil
+	}
+	words, err := splitWords(rest)
+	if err != nil {
+		return nil // Open says what is wrong with it
+	}
+	return words
+}
+
 // Redact hides the password and the query values of any URL within spec, so
 // that it can be logged and shown. A command's words may hold such URLs too.
 func Redact(spec string) string {

@@ -1,6 +1,7 @@
 package sensors
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -105,4 +106,21 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("error of more than one line: %q", err)
 		}
 	})
+}
+
+func TestSpecParts(t *testing.T) {
+	for _, tt := range []struct{ spec, device, words string }{
+		{"v4l2:/dev/egret/port-platform-x_hcd_0-usb-0_1_1_0?size=640x480", "/dev/egret/port-platform-x_hcd_0-usb-0_1_1_0", "[]"},
+		{"v4l2:/dev/video0", "/dev/video0", "[]"},
+		{"command:rpicam-vid --output -", "", "[rpicam-vid --output -]"},
+		{"command:", "", "[]"},
+		{"pattern:", "", "[]"},
+	} {
+		if _, err := Open(tt.spec, Options{}); err != nil && tt.spec != "command:" {
+			t.Error(err)
+		}
+		if device, words := V4L2Device(tt.spec), fmt.Sprint(CommandWords(tt.spec)); device != tt.device || words != tt.words {
+			t.Errorf("%s: %q and %s, want %q and %s", tt.spec, device, words, tt.device, tt.words)
+		}
+	}
 }

@@ -8,19 +8,32 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/egret-edge/egret/agent"
+	"github.com/egret-edge/egret/agent/checkup"
 )
+
+// verdicts are the levels as people see them: what fails catches the eye.
+var verdicts = map[checkup.Level]string{checkup.OK: "ok  ", checkup.Warn: "warn", checkup.Fail: "FAIL"}
 
 func newDoctor() *cobra.Command {
 	var path string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check cameras, models, broker, disk and clock: one verdict line each",
+		Short: "Check models, cameras, broker, device and service: one verdict line each",
 		Long: `Check everything that the configuration names: each model is loaded and runs its
-golden samples, each camera gives a frame, the broker accepts us, the state
-folder can be written and the clock is set. Exit code 1 if any check fails.`,
-		Example: "  egret doctor --config /etc/egret/egret.yaml",
-		Args:    cobra.NoArgs,
+golden samples, each camera gives a frame, the broker accepts us. And what is
+around the agent: accelerators, disk, memory, voltage and heat, clock, and the
+systemd service with its sandbox. A bad verdict says what to do.
+
+It changes nothing and may be used while the service runs: it then asks the
+agent how its cameras are. As root it sees more: who has a camera or a port, and
+whether the service's own user may open what root can.
+
+ok: as it should be. warn: works, and may not for long or not as well as it
+could. FAIL: does not work; exit code 1 if any check fails.`,
+		Example: `  sudo egret doctor
+  egret doctor --config configs/demo.yaml`,
+		Args: cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := agent.LoadConfig(path)
 			if err != nil {
@@ -28,16 +41,12 @@ folder can be written and the clock is set. Exit code 1 if any check fails.`,
 			}
 			w := cmd.OutOrStdout()
 			enc := json.NewEncoder(w)
-			ok := agent.Doctor(cmd.Context(), cfg, slog.New(slog.DiscardHandler), func(c agent.Check) {
+			ok := agent.Doctor(cmd.Context(), cfg, agent.DoctorOptions{ConfigPath: path, Log: slog.New(slog.DiscardHandler)}, func(c agent.Check) {
 				if asJSON {
 					_ = enc.Encode(c) // nobody reads on when this fails; the exit code still tells
 					return
 				}
-				verdict := "ok  "
-				if !c.OK {
-					verdict = "FAIL"
-				}
-				fmt.Fprintf(w, "%s  %-16s %s\n", verdict, c.Name, c.Detail)
+				fmt.Fprintf(w, "%s  %-16s %s\n", verdicts[c.Level], c.Name, c.Detail)
 			})
 			if !ok {
 				return errSaid
