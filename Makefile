@@ -7,7 +7,11 @@ PREFIX      ?= /usr
 SYSCONFDIR  ?= /etc
 UNITDIR     ?= /usr/lib/systemd/system
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS     := -X main.version=$(VERSION)
+COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
+# The commit's time, in seconds, is the only time that goes into what is built.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DATE        ?= $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
+LDFLAGS     := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 # gRPC's request traces are pages of templates that nobody opens: 5 MB.
 TAGS        := grpcnotrace
 CONFIG      ?= configs/demo.yaml
@@ -15,8 +19,9 @@ FUZZTIME    ?= 10s
 
 # The native library. TFLITE_ROOT=/path (with include/ and lib/) takes another
 # copy than the pinned one: a vendor's, or a distribution's.
-ARCH        := $(shell $(GO) env GOARCH)
-NATIVE      := build/native/tflite-2.9.0/linux_$(ARCH)
+HOST_ARCH   := $(shell $(GO) env GOARCH)
+ARCH        ?= $(HOST_ARCH)
+NATIVE      := build/native/tflite-2.9.0/linux_$(HOST_ARCH)
 ifdef TFLITE_ROOT
 TFLITE_INC  := $(abspath $(TFLITE_ROOT))/include
 TFLITE_LIB  := $(firstword $(patsubst %/,%,$(dir $(wildcard $(addprefix $(abspath $(TFLITE_ROOT))/,lib/libtensorflowlite_c.so libtensorflowlite_c.so lib/*/libtensorflowlite_c.so)))) $(ROOT)/build/native/link)
@@ -41,7 +46,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut image container-test env install uninstall clean
+.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut image container-test cross env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -107,13 +112,17 @@ powercut: ## cut the power after every write of an outbox's disk, in a virtual m
 	@test/rig/powercut.sh
 
 image: ## build the container image; ENGINE=docker, podman or buildah, PLATFORM=linux/arm64
-	@VERSION='$(VERSION)' COMMIT="$$(git rev-parse HEAD)" DATE="$$(git log -1 --format=%cI)" build/image.sh
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' build/image.sh
 
 container-test: ## build the container image and run it beside a real broker (root and podman)
 	@test/container/check.sh
 
-env: ## print the environment that go, gopls and dlv need: eval "$(make env)"
-	@printf "export CGO_CFLAGS='%s'\nexport CGO_LDFLAGS='%s'\nexport LD_LIBRARY_PATH='%s'\n" '$(CGO_CFLAGS)' '$(CGO_LDFLAGS)' '$(LD_LIBRARY_PATH)'
+cross: deps ## build dist/linux_{amd64,arm64}/egret, and the operator's tool for every system
+	@build/deps.sh cross
+	@GO='$(GO)' VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' TAGS='$(TAGS)' build/cross.sh all
+
+env: ## print the environment that go, gopls and dlv need: eval "$(make env)"; ARCH=arm64 for a cross build
+	@$(if $(filter $(HOST_ARCH),$(ARCH)),,build/deps.sh cross && build/cross.sh env $(ARCH) && exit;) printf "export CGO_CFLAGS='%s'\nexport CGO_LDFLAGS='%s'\nexport LD_LIBRARY_PATH='%s'\n" '$(CGO_CFLAGS)' '$(CGO_LDFLAGS)' '$(LD_LIBRARY_PATH)'
 
 install: build ## install under DESTDIR: program, library, configuration, units, models
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/egret $(DESTDIR)$(SYSCONFDIR)/egret $(DESTDIR)$(UNITDIR) $(DESTDIR)/usr/lib/sysusers.d $(DESTDIR)/usr/lib/tmpfiles.d

@@ -15,8 +15,12 @@ import (
 	"github.com/egret-edge/egret/tflite"
 )
 
-// version is set by the linker (see the Makefile).
-var version = "devel"
+// Set by the linker (see the Makefile): the version, the commit and its time.
+var (
+	version = "devel"
+	commit  string
+	date    string
+)
 
 // The exit codes are a contract with scripts and service managers.
 const (
