@@ -132,7 +132,7 @@ hard=$(ulimit -Hn)
 # podman's own are higher than some machines allow to set.
 confined=(--network host --read-only --cap-drop ALL --security-opt no-new-privileges
 	--tmpfs /tmp:size=64m --memory 512m --pids-limit 128 --ulimit "nofile=$hard:$hard" --ulimit nproc=1024:1024)
-egret() { timeout 60 podman run --rm "${confined[@]}" "$@"; }
+egret() { timeout 60 podman run --rm --no-healthcheck "${confined[@]}" "$@"; }
 
 said=$(egret "$image" version)
 grep -q "^egret $version" <<<"$said" || die "egret version says: $said"
@@ -147,27 +147,6 @@ grep -q '^CapEff:[[:space:]]*0*$' <<<"$status" && grep -q '^NoNewPrivs:[[:space:
 	die "the container is less confined than it should be: $status"
 say "confined: uid 65532, no capabilities, no new privileges, read-only"
 
-# A broker with compose.yaml's own configuration, but for its port and folder.
-port=$((20000 + RANDOM % 20000)) web=$((40000 + RANDOM % 20000))
-mkdir "$work/broker"
-! id mosquitto >/dev/null 2>&1 || chown mosquitto "$work/broker"
-chmod 755 "$work"
-sed "s,^listener .*,listener $port 127.0.0.1,; s,/mosquitto/data/,$work/broker/," configs/mosquitto.conf >"$work/mosquitto.conf"
-mosquitto -c "$work/mosquitto.conf" >"$work/mosquitto.log" 2>&1 &
-broker=$!
-
-# The shipped configuration, but for the broker's address and the port.
-sed "s,tcp://mosquitto:1883,tcp://127.0.0.1:$port,; s,0\.0\.0\.0:8080,127.0.0.1:$web,; s,sample_every: 10s,sample_every: 1s," configs/container.yaml >"$work/egret.yaml"
-token=$(openssl rand -hex 32)
-printf '%s\n' "$token" >"$work/token"
-chmod 644 "$work/egret.yaml" "$work/token"
-sed '2,$s/^cameras:/camera:/' "$work/egret.yaml" >"$work/wrong.yaml"
-chmod 644 "$work/wrong.yaml"
-start() {
-	podman run -d --name "$name" --hostname check "${confined[@]}" -v "$name:/var/lib/egret" --stop-timeout 25 \
-		-v "$work/egret.yaml:/etc/egret/egret.yaml:ro" -v "$work/token:/run/secrets/egret-api-token:ro" "$image" >/dev/null
-}
-
 # soon WHAT COMMAND…: does the command hold within a minute?
 soon() {
 	local what=$1 end=$((SECONDS + 60))
@@ -176,6 +155,32 @@ soon() {
 		[ $SECONDS -lt $end ] || die "$what: not within a minute"
 		sleep 0.2
 	done
+}
+
+# A broker with compose.yaml's own configuration, but for its port and folder.
+port=$((20000 + RANDOM % 20000)) web=$((40000 + RANDOM % 20000))
+mkdir "$work/broker"
+! id mosquitto >/dev/null 2>&1 || chown mosquitto "$work/broker"
+chmod 755 "$work"
+sed "s,^listener .*,listener $port 127.0.0.1,; s,/mosquitto/data/,$work/broker/," configs/mosquitto.conf >"$work/mosquitto.conf"
+broker() {
+	mosquitto -c "$work/mosquitto.conf" >>"$work/mosquitto.log" 2>&1 &
+	broker=$!
+	soon "the broker listens" mosquitto_pub -p "$port" -t up -n
+}
+broker
+
+# The shipped configuration, but for the broker's address and the port.
+sed "s,tcp://mosquitto:1883,tcp://127.0.0.1:$port,; s,0\.0\.0\.0:8080,127.0.0.1:$web,; s,sample_every: 10s,sample_every: 1s," configs/container.yaml >"$work/egret.yaml"
+token=$(openssl rand -hex 32)
+printf '%s\n' "$token" >"$work/token"
+chmod 644 "$work/egret.yaml" "$work/token"
+sed '2,$s/^cameras:/camera:/' "$work/egret.yaml" >"$work/wrong.yaml"
+chmod 644 "$work/wrong.yaml"
+# Without systemd podman has no timer for the health check: we ask ourselves.
+start() {
+	podman run -d --name "$name" --hostname check "${confined[@]}" -v "$name:/var/lib/egret" --stop-timeout 25 \
+		-v "$work/egret.yaml:/etc/egret/egret.yaml:ro" -v "$work/token:/run/secrets/egret-api-token:ro" "$image" >/dev/null 2> >(grep -v 'systemd connection' >&2)
 }
 
 start
@@ -200,11 +205,13 @@ code=$(timeout 30 podman wait "$name")
 [ "$code" = 0 ] || die "SIGTERM ended it with $code"
 podman rm "$name" >/dev/null
 say "SIGTERM ended it with 0"
-mosquitto -c "$work/mosquitto.conf" >>"$work/mosquitto.log" 2>&1 &
-broker=$!
-timeout 60 mosquitto_sub -p "$port" -t 'egret/v1/default/dev/check/predictions' >"$work/came" &
-listener=$!
+broker
+# The broker keeps what comes for this client from here on.
+listen=(mosquitto_sub -p "$port" -i check -c -q 1 -t egret/v1/default/dev/check/predictions)
+"${listen[@]}" -E
 start
+timeout 90 "${listen[@]}" >"$work/came" &
+listener=$!
 old() { grep -q "$first," "$work/came"; }
 soon "the first container's results come from the volume" old
 kill $listener 2>/dev/null || true
