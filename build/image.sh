@@ -2,7 +2,7 @@
 # image.sh builds the container image egret:latest and egret:<version> with the
 # engine that is there.
 #
-#   ENGINE=docker|podman|buildah   the first of these that is installed
+#   ENGINE=docker|podman|buildah   the first of these that works
 #   PLATFORM=linux/arm64           for another architecture than the machine's
 #   IMAGE=name                     another name than egret
 #   IMAGE_FLAGS='…'                more words for the engine's build command
@@ -16,10 +16,14 @@ die() { printf 'image: %s\n' "$*" >&2; exit 1; }
 engine=${ENGINE:-}
 if [ -z "$engine" ]; then
 	for name in docker podman buildah; do
-		command -v $name >/dev/null 2>&1 && engine=$name && break
+		command -v $name >/dev/null 2>&1 || continue
+		# Its client may be there without the daemon.
+		[ $name != docker ] || docker info >/dev/null 2>&1 || continue
+		engine=$name
+		break
 	done
 fi
-[ -n "$engine" ] || die "neither docker nor podman nor buildah is installed: install one of them, or name it by ENGINE="
+[ -n "$engine" ] || die "neither docker (with its daemon running) nor podman nor buildah is here: install one of them"
 command -v "$engine" >/dev/null 2>&1 || die "ENGINE=$engine is not installed"
 
 # OCI's own image format has no health check.

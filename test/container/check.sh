@@ -6,7 +6,7 @@
 #   BASES=pull|make   the base images from their registry, or made by mmdebstrap
 #                     from Debian's mirror; by itself the first that works
 #   IMAGE_FLAGS='…'   more words for the build, such as --isolation chroot
-#   KEEP=1            keep base images and image, for the next run
+#   KEEP=1            keep base images and the build's layers, for the next run
 #
 # It needs root, podman, Mosquitto with its clients, and a Go installation for
 # BASES=make. Docker is not tried: its daemon does the same with the same words.
@@ -43,12 +43,10 @@ clean() {
 	[ $code = 0 ] || podman logs "$name" 2>&1 | tail -n 20 >&2 || true
 	podman rm -f -t 0 "$name" >/dev/null 2>&1 || true
 	podman volume rm -f "$name" >/dev/null 2>&1 || true
-	[ -z "$broker" ] || kill "$broker" 2>/dev/null || true
-	if [ -z "${KEEP:-}" ]; then
-		podman rmi -f "$image:latest" "$image:$version" "$image:arm64" >/dev/null 2>&1 || true
-		# shellcheck disable=SC2086 # a list of words
-		[ -z "$bases" ] || podman rmi -f $bases >/dev/null 2>&1 || true
-	fi
+	[ -z "$broker" ] || { kill "$broker" && wait "$broker"; } 2>/dev/null || true
+	podman rmi -f "$image:latest" "$image:$version" >/dev/null 2>&1 || true
+	# shellcheck disable=SC2086 # a list of words
+	[ -n "${KEEP:-}" ] || [ -z "$bases" ] || podman rmi -f $bases >/dev/null 2>&1 || true
 	rm -rf "$work"
 	exit $code
 }
@@ -110,6 +108,7 @@ esac
 say "building $image"
 # The modules that this machine has need not be fetched again.
 flags="--pull=never ${IMAGE_FLAGS:-}"
+[ -n "${KEEP:-}" ] || flags="$flags --layers=false"
 ! command -v go >/dev/null || flags="$flags -v $(go env GOMODCACHE):/go/pkg/mod"
 build() { ENGINE=podman IMAGE=$image VERSION=$1 COMMIT=0123456789abcdef DATE=2026-01-02T03:04:05Z IMAGE_FLAGS="$flags" PLATFORM=${2:-} build/image.sh >"$work/build" 2>&1 || { tail -n 30 "$work/build" >&2; die "build the image"; }; }
 build "$version"
@@ -239,5 +238,5 @@ if [ -c /dev/video0 ]; then
 else
 	skip "a camera in the container: this machine has no /dev/video0"
 fi
-[ -z "$(command -v docker)" ] && skip "with Docker: it is not installed"
+skip "with Docker: this is podman"
 say "done; $skipped things were not run"
