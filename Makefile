@@ -48,7 +48,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut cross deb dist reproducible package-test env install uninstall clean
+.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut image container-test cross deb dist reproducible package-test env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -112,6 +112,12 @@ soak: ## prove delivery and updates at length: kills, power cuts, damage, full d
 
 powercut: ## cut the power after every write of an outbox's disk, in a virtual machine (root; part of soak)
 	@test/rig/powercut.sh
+
+image: ## build the container image; ENGINE=docker, podman or buildah, PLATFORM=linux/arm64
+	@VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' build/image.sh
+
+container-test: ## build the container image and run it beside a real broker (root and podman)
+	@test/container/check.sh
 
 cross: deps ## build dist/linux_{amd64,arm64}/egret, and the operator's tool for every system
 	@build/deps.sh cross

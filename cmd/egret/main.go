@@ -70,7 +70,7 @@ Exit codes: 0 done; 1 failed at run time; 2 wrong usage or configuration;
 		Args:          knownCommand,
 		RunE:          showHelp,
 	}
-	root.AddCommand(newRun(), newClassify(), newBench(), newEval(), newExplain(), newProbe(), newConfig(), newModel(), newOutbox(), newRepo(), newFleet(), newDoctor(), newVersion())
+	root.AddCommand(newRun(), newClassify(), newBench(), newEval(), newExplain(), newProbe(), newConfig(), newModel(), newOutbox(), newRepo(), newFleet(), newDoctor(), newHealth(), newVersion())
 	for _, command := range extra {
 		root.AddCommand(command())
 	}
