@@ -252,7 +252,8 @@ func (d *doctor) checkDisk() checkup.Verdict {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return checkup.Of("", fmt.Errorf("state folder: %w: set state_dir to a folder that this user may write", err))
 	}
-	if errors.Is(statErr, os.ErrNotExist) {
+	absent := errors.Is(statErr, os.ErrNotExist)
+	if absent {
 		// Made by root it would be root's; the unit makes it for its user.
 		defer os.Remove(dir)
 	}
@@ -262,7 +263,7 @@ func (d *doctor) checkDisk() checkup.Verdict {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
-	if why := d.Denied(dir, d.unit); why != "" {
+	if why := d.Denied(dir, d.unit); why != "" && !absent {
 		return checkup.Verdict{Level: checkup.Fail, Detail: why}
 	}
 	v := d.Storage(checkup.Storage{

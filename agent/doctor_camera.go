@@ -39,6 +39,9 @@ func (d *doctor) checkCamera(ctx context.Context, cc configs.Camera) checkup.Ver
 	if c, ok := d.agent.camera(cc.Name, src.String()); ok {
 		return worse(c.verdict(), hint)
 	}
+	if d.agent != nil {
+		hint = checkup.Verdict{Level: checkup.Warn, Detail: "the running agent does not have it so yet: sudo systemctl reload egret"}
+	}
 	detail, err := firstFrame(ctx, src)
 	if err != nil {
 		return checkup.Of("", fmt.Errorf("%w%s", err, d.busy(device)))

@@ -92,6 +92,15 @@ api: {listen: "127.0.0.1:%d", token_file: DIR/token}
 	if all["camera bad"].OK || !all["camera good"].OK || !all["disk"].OK || !all["API"].OK {
 		t.Errorf("wrong levels: %v", all)
 	}
+	text, err := os.ReadFile(c.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write(strings.Replace(string(text), "pattern:?fps=5", "pattern:?fps=4", 1))
+	changed, _ := doctor(t, c)
+	if v := changed["camera good"]; v.Level != "warn" || !strings.Contains(v.Detail, "reload egret") {
+		t.Errorf("a source that was not reloaded: %v", v)
+	}
 	d.stop()
 }
 
