@@ -19,7 +19,7 @@ import (
 
 // patience bounds every wait: it is no expectation of speed, only the point at
 // which something is given up.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // The messages of the agent's log that the soak knows.
 const (
@@ -163,7 +163,7 @@ func (a *agentProcess) reload(ctx context.Context) (took bool, err error) {
 // stop ends it as systemd does: its exit code.
 func (a *agentProcess) stop() (int, error) {
 	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("end the agent: %w", err)
 	}
 	select {
 	case <-a.done:

@@ -48,7 +48,7 @@ var limits = []limit{
 	{Series: "rss", What: "resident memory", Unit: "MiB", Trend: 8 * mib, Share: 0.05, Scale: mib},
 	{Series: "rss_anon", What: "of it anonymous", Unit: "MiB", Trend: 8 * mib, Share: 0.05, Scale: mib},
 	{Series: "native", What: "of that native code's", Unit: "MiB", Trend: 8 * mib, Share: 0.05, Scale: mib},
-	{Series: "heap", What: "live heap after a collection", Unit: "MiB", Trend: 1 * mib, Scale: mib},
+	{Series: "heap", What: "live heap after a collection", Unit: "MiB", Trend: 2 * mib, Scale: mib},
 	{Series: "goroutines", What: "goroutines", Trend: 3},
 	{Series: "fds", What: "file descriptors", Trend: 3},
 	{Series: "threads", What: "threads", Trend: 4},
@@ -59,7 +59,7 @@ var limits = []limit{
 	{Series: "state_files", What: "files in it", Trend: 2},
 	{Series: "stored", What: "predictions stored", Most: most(0)},
 	{Series: "flash_calm", What: "flash per prediction while acknowledged", Unit: "bytes", Most: most(0)},
-	{Series: "flash_faults", What: "flash per prediction under faults", Unit: "bytes", Most: most(2048)},
+	{Series: "flash_faults", What: "flash per flush_interval under faults", Unit: "KiB", Most: most(64 << 10), Scale: 1 << 10},
 	{Series: "settled", What: "seconds until all is well again", Unit: "s", Most: most(45)},
 }
 

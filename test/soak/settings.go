@@ -118,13 +118,13 @@ models:
 cameras:
   - %s
 rules: {min_score: %.3g}
-outbox: {flush_interval: 2s}
+outbox: {flush_interval: %ds}
 mqtt: {broker: "tcp://%s", keep_alive: %ds, connect_timeout: 3s}
 telemetry: {interval: %ds}
 governor: {enabled: %v}
 api: {listen: "%s", pprof: true%s}
 `, s.state(), s.classifier, d.thresholds[0], d.topK, s.street, d.thresholds[1], strings.Join(cameras, "\n  - "),
-		d.minScore, s.broker, d.keepAlive, d.telemetry, d.governor, s.api, d.api)
+		d.minScore, flushInterval, s.broker, d.keepAlive, d.telemetry, d.governor, s.api, d.api)
 }
 
 func (s *settings) write(text string) error { return os.WriteFile(s.path(), []byte(text), 0o600) }

@@ -120,7 +120,7 @@ func (s *site) startAgent(ctx context.Context, o options) (err error) {
 	if s.agent, err = startAgent(ctx, o.egret, s.path(), s.tmp(), o.log); err != nil {
 		return err
 	}
-	s.ends = append(s.ends, func() { _ = s.agent.kill() }) // it has ended, unless something failed
+	s.ends = append(s.ends, func() { _, _ = s.agent.stop() }) // it has ended, unless something failed
 	s.clients.api = s.api
 	s.sampler = &sampler{pid: s.agent.pid(), api: s.api, state: s.state(), tmp: s.tmp(), client: &http.Client{Timeout: time.Minute}}
 	return nil
