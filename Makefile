@@ -18,6 +18,7 @@ LDFLAGS     := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=
 TAGS        := grpcnotrace
 CONFIG      ?= configs/demo.yaml
 FUZZTIME    ?= 10s
+SOAK        ?= 1h
 
 # The native library. TFLITE_ROOT=/path (with include/ and lib/) takes another
 # copy than the pinned one: a vendor's, or a distribution's.
@@ -48,7 +49,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut image container-test cross deb dist reproducible package-test env install uninstall clean
+.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e proofs soak powercut image container-test cross deb dist reproducible package-test env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -106,11 +107,16 @@ fuzz: deps ## run every fuzz target for FUZZTIME (default 10s) each
 e2e: build ## run the daemon under real systemd with a real camera driver, in a virtual machine
 	@test/rig/e2e.sh
 
-soak: ## prove delivery and updates at length: kills, power cuts, damage, full disks, bad models (root; 40 minutes)
+proofs: ## prove delivery and updates at length: kills, power cuts, damage, full disks, bad models (root; 40 minutes)
 	@DEPS_TEST=1 build/deps.sh
-	@test/soak.sh
+	@test/proofs.sh
 
-powercut: ## cut the power after every write of an outbox's disk, in a virtual machine (root; part of soak)
+soak: build ## run the agent for SOAK (1h) with faults all the time, and judge whether it stays as it is
+	@DEPS_TEST=1 build/deps.sh
+	$(GO) build -o bin/soak ./test/soak
+	@bin/soak -for $(SOAK) -egret bin/egret -out bench/soak.json -plot bench/soak.svg -log bench/soak.log $(if $(SEED),-seed $(SEED))
+
+powercut: ## cut the power after every write of an outbox's disk, in a virtual machine (root; part of proofs)
 	@test/rig/powercut.sh
 
 image: ## build the container image; ENGINE=docker, podman or buildah, PLATFORM=linux/arm64

@@ -271,6 +271,7 @@ func (m *Model) Close() error {
 	m.messages.free()
 	if m.model != nil {
 		m.model.Delete()
+		giveBack()
 	}
 	m.interpreter, m.options, m.delegate, m.model, m.input, m.tensors = nil, nil, nil, nil, nil, nil
 	return nil

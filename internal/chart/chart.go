@@ -1,6 +1,6 @@
-// Package chart draws the few plots that egret's commands make, as SVG: bars,
-// points and a matrix. A plotting library would bring fonts that it parses at
-// every start of the daemon; these need none.
+// Package chart draws the few plots that egret's commands and its soak make, as
+// SVG: bars, points, a matrix and small panels over time. A plotting library would
+// bring fonts that it parses at every start of the daemon; these need none.
 package chart
 
 import (

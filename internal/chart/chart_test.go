@@ -52,6 +52,10 @@ func TestDrawings(t *testing.T) {
 			return Points(w, "t", "ms", "top-1", []Point{{"a", 7.2, 0.71}, {"b", 36, 0.68}})
 		}, "circle", 2, []string{"a", "b", "ms", "top-1"}},
 		{"a point at zero", func(w io.Writer) error { return Points(w, "t", "x", "y", []Point{{"a", 0, 0}}) }, "circle", 1, nil},
+		{"panels", func(w io.Writer) error {
+			return Panels(w, "t", "minutes", 1, []Panel{{Title: "a", Line: []XY{{0, 1}, {6, 3}}, Dots: []XY{{2, 2}, {3, 2}}}, {Title: "b", Dots: []XY{{4, 0}}}})
+		}, "circle", 3, []string{"t", "minutes", "a", "b", "6"}},
+		{"panels of nothing", func(w io.Writer) error { return Panels(w, "t", "", 5, []Panel{{Title: "a"}}) }, "rect", 2, []string{"a"}},
 		{"matrix", func(w io.Writer) error {
 			return Matrix(w, "t", "true", "seen", []string{"cat", "a very long name of a class indeed"}, []string{"cat", "other"}, [][]int{{3, 1}, {0, 0}})
 		}, "rect", 5, []string{"cat", "…", "3"}},

@@ -45,7 +45,7 @@ func anyPage(rng *rand.Rand, b []byte) []byte {
 	return b[n : n+pageSize]
 }
 
-// soaking: `make soak` runs the random tests for longer.
+// soaking: `make proofs` runs the random tests for longer.
 func soaking() bool { return os.Getenv("EGRET_SOAK") != "" }
 
 // Whatever is done to the file: no panic, no hang, every record that comes out

@@ -91,6 +91,18 @@ func (b *Broker) Stop() {
 	b.cmd = nil
 }
 
+// Kill ends the broker as a crash does, and waits for it.
+func (b *Broker) Kill() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cmd == nil {
+		return
+	}
+	_ = b.cmd.Process.Kill() // it may be gone already
+	_ = b.cmd.Wait()         // it was killed: that is its error
+	b.cmd = nil
+}
+
 // Restart starts the broker again, after Stop or while it runs, on the same
 // port and without what it knew.
 func (b *Broker) Restart() {

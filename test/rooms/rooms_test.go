@@ -63,6 +63,7 @@ var allowed = map[string][]string{
 	"test/rig/uvcsim":               {},
 	"test/rooms":                    {},
 	"test/smallmodel":               {},
+	"test/soak":                     {"internal/chart", "internal/wholefile", "sync/outbox", "sync/payload", "test/mosquitto"},
 	"test/spine":                    {"*"},
 	"agent/api/serving/servingtest": {"agent/api/serving", "sensors/pixel", "tflite"},
 	"agent/api/apitest":             {"agent/api", "agent/api/serving", "agent/web", "sensors/pixel", "sync/payload", "tflite"},

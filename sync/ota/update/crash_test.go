@@ -16,7 +16,7 @@ import (
 	"github.com/egret-edge/egret/sync/payload"
 )
 
-// soaking: `make soak` runs the random tests for longer.
+// soaking: `make proofs` runs the random tests for longer.
 func soaking() bool { return os.Getenv("EGRET_SOAK") != "" }
 
 // mortal has the rig die at a place: after each change on disk, before and

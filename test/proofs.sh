@@ -1,6 +1,6 @@
 #!/bin/bash
-# soak.sh runs the proofs of delivery and of updates at length, one after the other, and
-# prints what each found. `make soak` sets the environment that Go needs.
+# proofs.sh runs the proofs of delivery and of updates at length, one after the other, and
+# prints what each found. `make proofs` sets the environment that Go needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=${GO:-go}
@@ -22,4 +22,4 @@ prove 'updates: the client killed' ./sync/ota Killed 5
 prove 'updates: bad models, flipped bits, kills at a running agent' ./test/spine 'Zoo|FlippedModels|KilledInEachState|KilledOnTrial|KilledAnywhere|DamagedModel'
 echo '== power cuts'
 nice test/rig/powercut.sh
-echo "soak: all held, in $((SECONDS / 60)) minutes"
+echo "proofs: all held, in $((SECONDS / 60)) minutes"
