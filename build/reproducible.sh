@@ -14,6 +14,7 @@ TARGET=${TARGET:-dist}
 tree=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
 [ -z "$(git status --porcelain)" ] || echo 'reproducible: what is not committed is not in the clones' >&2
 
 # once CLONE HOME TZ LOCALE UMASK
