@@ -78,8 +78,8 @@ lint: deps ## gofmt, go vet, staticcheck, shellcheck (if there), the units
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt -w these: $$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	CGO_ENABLED=0 $(GO) vet ./cmd/egret
-	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(git ls-files '*.sh' .ci/run); else echo 'lint: shellcheck is not installed: shell scripts were not checked'; fi
+	CGO_ENABLED=0 $(GO) vet -tags mandoc ./cmd/egret
+	@if command -v shellcheck >/dev/null; then shellcheck -S warning $$(git ls-files '*.sh' .ci/run build/debian/postinst build/debian/prerm build/debian/postrm); else echo 'lint: shellcheck is not installed: shell scripts were not checked'; fi
 	@systemd/verify.sh
 
 vuln: ## look for known vulnerabilities (asks the Go vulnerability database)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -98,11 +99,14 @@ func shippedModels(dir string) ([]part, error) {
 func jpegCopyright() (licence, error) {
 	found, err := filepath.Glob(sysroot + "*/usr/share/doc/*/copyright")
 	if err != nil || len(found) == 0 {
-		found = []string{"/usr/share/doc/libjpeg62-turbo-dev/copyright"}
+		found, _ = filepath.Glob("/usr/share/doc/libjpeg*turbo*/copyright")
+	}
+	if len(found) == 0 {
+		return licence{}, errors.New("libjpeg-turbo's licence is nowhere: build/deps.sh cross fetches it")
 	}
 	text, err := os.ReadFile(found[0])
 	if err != nil {
-		return licence{}, fmt.Errorf("libjpeg-turbo's licence: %w (build/deps.sh cross fetches it)", err)
+		return licence{}, fmt.Errorf("libjpeg-turbo's licence: %w", err)
 	}
 	return licence{ids: []string{"IJG", "BSD-3-Clause", "Zlib"}, files: []licenceFile{{"copyright", string(text)}}}, nil
 }
