@@ -6,8 +6,7 @@
 failed=0
 here=$(pwd)
 mark=$(date +%s)
-topic=/egret/v1/default/dev/rig
-topic=${topic#/}
+topic=egret/v1/default/dev/rig
 
 ok() { echo "ok - $1"; }
 not_ok() {
