@@ -6,8 +6,14 @@ ROOT        := $(CURDIR)
 PREFIX      ?= /usr
 SYSCONFDIR  ?= /etc
 UNITDIR     ?= /usr/lib/systemd/system
-VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS     := -X main.version=$(VERSION)
+VERSION     ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo devel)
+COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
+# The commit's time, in seconds, is the only time that goes into what is built.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DATE        ?= $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
+MAINTAINER  ?= egret maintainers <egret@users.noreply.github.com>
+DEB_VERSION ?= $(shell SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) build/deb.sh version '$(VERSION)')
+LDFLAGS     := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 # gRPC's request traces are pages of templates that nobody opens: 5 MB.
 TAGS        := grpcnotrace
 CONFIG      ?= configs/demo.yaml
@@ -15,8 +21,9 @@ FUZZTIME    ?= 10s
 
 # The native library. TFLITE_ROOT=/path (with include/ and lib/) takes another
 # copy than the pinned one: a vendor's, or a distribution's.
-ARCH        := $(shell $(GO) env GOARCH)
-NATIVE      := build/native/tflite-2.9.0/linux_$(ARCH)
+HOST_ARCH   := $(shell $(GO) env GOARCH)
+ARCH        ?= $(HOST_ARCH)
+NATIVE      := build/native/tflite-2.9.0/linux_$(HOST_ARCH)
 ifdef TFLITE_ROOT
 TFLITE_INC  := $(abspath $(TFLITE_ROOT))/include
 TFLITE_LIB  := $(firstword $(patsubst %/,%,$(dir $(wildcard $(addprefix $(abspath $(TFLITE_ROOT))/,lib/libtensorflowlite_c.so libtensorflowlite_c.so lib/*/libtensorflowlite_c.so)))) $(ROOT)/build/native/link)
@@ -41,7 +48,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut env install uninstall clean
+.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e soak powercut cross deb dist reproducible package-test env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -106,24 +113,36 @@ soak: ## prove delivery and updates at length: kills, power cuts, damage, full d
 powercut: ## cut the power after every write of an outbox's disk, in a virtual machine (root; part of soak)
 	@test/rig/powercut.sh
 
-env: ## print the environment that go, gopls and dlv need: eval "$(make env)"
-	@printf "export CGO_CFLAGS='%s'\nexport CGO_LDFLAGS='%s'\nexport LD_LIBRARY_PATH='%s'\n" '$(CGO_CFLAGS)' '$(CGO_LDFLAGS)' '$(LD_LIBRARY_PATH)'
+cross: deps ## build dist/linux_{amd64,arm64}/egret, and the operator's tool for every system
+	@build/deps.sh cross
+	@$(RELEASE) build/cross.sh all
 
-install: build ## install under DESTDIR: program, library, configuration, units, models
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/egret $(DESTDIR)$(SYSCONFDIR)/egret $(DESTDIR)$(UNITDIR) $(DESTDIR)/usr/lib/sysusers.d $(DESTDIR)/usr/lib/tmpfiles.d
-	install -m 755 bin/egret $(DESTDIR)$(PREFIX)/bin/egret
-	install -m 644 $(TFLITE_LIB)/libtensorflowlite_c.so $(DESTDIR)$(PREFIX)/lib/egret/
-	[ -e $(DESTDIR)$(SYSCONFDIR)/egret/egret.yaml ] || install -m 644 configs/egret.yaml $(DESTDIR)$(SYSCONFDIR)/egret/egret.yaml
-	install -m 644 systemd/egret.service $(DESTDIR)$(UNITDIR)/
-	install -m 644 systemd/egret.sysusers $(DESTDIR)/usr/lib/sysusers.d/egret.conf
-	install -m 644 systemd/egret.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/egret.conf
-	install -d $(DESTDIR)$(PREFIX)/share/egret
-	cp -R models $(DESTDIR)$(PREFIX)/share/egret/
+env: ## print the environment that go, gopls and dlv need: eval "$(make env)"; ARCH=arm64 for a cross build
+	@$(if $(filter $(HOST_ARCH),$(ARCH)),,build/deps.sh cross && build/cross.sh env $(ARCH) && exit;) printf "export CGO_CFLAGS='%s'\nexport CGO_LDFLAGS='%s'\nexport LD_LIBRARY_PATH='%s'\n" '$(CGO_CFLAGS)' '$(CGO_LDFLAGS)' '$(LD_LIBRARY_PATH)'
+
+# What the scripts below build/ take from here.
+RELEASE      = GO='$(GO)' VERSION='$(VERSION)' DEB_VERSION='$(DEB_VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' TAGS='$(TAGS)' MAINTAINER='$(MAINTAINER)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)'
+
+deb: cross ## build dist/egret_<version>_{amd64,arm64}.deb
+	@$(RELEASE) build/share.sh dist/linux_$(HOST_ARCH)/egret
+	@$(RELEASE) build/deb.sh amd64
+	@$(RELEASE) build/deb.sh arm64
+
+dist: deb ## build all that is given to people: packages, the tool's archives, SBOMs, SHA256SUMS
+	@$(RELEASE) build/dist.sh
+
+reproducible: ## build everything twice, in different places, and compare the bytes
+	@build/reproducible.sh
+
+package-test: dist ## look into what make dist built: files, modes, dependencies, SBOM, sums
+	EGRET_DIST=$(ROOT)/dist $(GO) test -count=1 ./test/packages
+
+install: build ## install under DESTDIR: program, library, configuration, units, models, manual pages
+	@$(RELEASE) build/share.sh bin/egret
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' build/install.sh install bin/egret $(TFLITE_LIB)/libtensorflowlite_c.so
 
 uninstall: ## remove what install put there; configuration and state stay
-	rm -f $(DESTDIR)$(PREFIX)/bin/egret $(DESTDIR)$(UNITDIR)/egret.service $(DESTDIR)/usr/lib/sysusers.d/egret.conf $(DESTDIR)/usr/lib/tmpfiles.d/egret.conf
-	rm -rf $(DESTDIR)$(PREFIX)/lib/egret $(DESTDIR)$(PREFIX)/share/egret
-	@echo 'kept: $(DESTDIR)$(SYSCONFDIR)/egret and the state folder'
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' build/install.sh uninstall
 
 clean: ## remove what was built (not what was downloaded: rm -r build/native models samples)
 	rm -rf bin dist var

@@ -4,8 +4,10 @@
 #   packages   Debian packages that are missing (npm, libjpeg-dev, mosquitto, chromium, …)
 #   native     TensorFlow Lite 2.9.0 for amd64 and arm64, into build/native/
 #   models     the default models, labels and pictures, into models/ and samples/
+#   cross      what `make cross` needs besides: the C compiler for the other
+#              architecture, libjpeg's headers and archive for both
 #
-# Usage: build/deps.sh [packages|native|models]…     (all three without words)
+# Usage: build/deps.sh [packages|native|models|cross]…     (the first three without words)
 #
 # Everything is pinned by version and SHA-256 and is fetched once: a second run
 # does nothing and needs no network. TFLITE_ROOT=/path skips `native`.
@@ -64,7 +66,12 @@ packages() {
 	for pair in $(want_packages); do
 		have "${pair%%:*}" || missing="$missing ${pair##*:}"
 	done
-	[ -n "$missing" ] || return 0
+	[ -z "$missing" ] || install_packages "$missing"
+}
+
+# install_packages NAMES installs Debian packages, as root or by sudo.
+install_packages() {
+	missing=$1
 	sudo=
 	[ "$(id -u)" = 0 ] || sudo=sudo
 	if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$sudo" ] && ! command -v sudo >/dev/null 2>&1; }; then
@@ -161,10 +168,59 @@ models() {
 	done
 }
 
+# ------------------------------------------------------------------- cross
+# Both architectures take libjpeg from a root of their own, so that a binary
+# does not depend on the machine that it was built on. apt-get fills it from the
+# machine's own sources and keys, beside the machine's own packages and lists:
+# no foreign architecture is added to dpkg.
+JPEG_PACKAGE=libjpeg62-turbo-dev
+
+cross() {
+	command -v zip >/dev/null 2>&1 || install_packages " zip"
+	machine=$(go env GOHOSTARCH)
+	for arch in amd64 arm64; do
+		gcc=$(build/cross.sh compiler $arch)
+		if [ $arch != "$machine" ] && ! command -v "$gcc" >/dev/null 2>&1; then
+			package=$(printf %s "$gcc" | sed 's/\(.*\)-gcc$/gcc-\1/' | tr _ -)
+			install_packages " $package libc6-dev-$arch-cross"
+		fi
+		sysroot $arch
+	done
+}
+
+# sysroot ARCH fetches libjpeg for ARCH into build/native/sysroot-ARCH, with a
+# file that says which version it is.
+sysroot() {
+	to=build/native/sysroot-$1
+	[ -f "$to/libjpeg.version" ] && return 0
+	command -v apt-get >/dev/null 2>&1 || die "no apt-get to fetch $JPEG_PACKAGE for $1 with: cross builds are made on Debian"
+	say "fetching $JPEG_PACKAGE for $1"
+	tmp=$PWD/build/native/.sysroot-$1.$$
+	mkdir -p "$tmp/apt/lists/partial" "$tmp/apt/archives/partial" "$tmp/root"
+	trap 'rm -rf "$tmp"' EXIT
+	: >"$tmp/apt/status"
+	set -- "$1" -o "APT::Architecture=$1" -o "APT::Architectures=$1" -o APT::Sandbox::User=root \
+		-o "Dir::State=$tmp/apt" -o "Dir::State::status=$tmp/apt/status" -o "Dir::Cache=$tmp/apt" -o Acquire::Languages=none
+	arch=$1
+	shift
+	apt-get "$@" update -qq || die "apt-get update for $arch failed: is there a network?"
+	(cd "$tmp/apt" && apt-get "$@" download -qq "$JPEG_PACKAGE") ||
+		die "no $JPEG_PACKAGE for $arch in this machine's package sources: cross builds are made on Debian, whose mirrors carry every architecture"
+	deb=$(echo "$tmp"/apt/*.deb)
+	dpkg-deb -x "$deb" "$tmp/root"
+	printf '%s %s %s\n' "$JPEG_PACKAGE" "$(dpkg-deb -f "$deb" Version)" "$(sha256sum "$deb" | cut -d' ' -f1)" >"$tmp/root/libjpeg.version"
+	rm -rf "$to"
+	mv "$tmp/root" "$to"
+	rm -rf "$tmp"
+	trap - EXIT
+}
+
 [ $# -gt 0 ] || set -- packages native models
 for part in "$@"; do
 	case $part in
-	packages | native | models) $part ;;
-	*) die "unknown part '$part': packages, native or models" ;;
+	packages | native | models | cross) $part ;;
+	# What the list of parts (build/sbom) names: version, package, hash.
+	pin) echo "${TFLITE##*-}" $TFLITE_PACKAGE $TFLITE_SHA256 ;;
+	*) die "unknown part '$part': packages, native, models or cross" ;;
 	esac
 done

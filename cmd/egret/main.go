@@ -15,8 +15,15 @@ import (
 	"github.com/egret-edge/egret/tflite"
 )
 
-// version is set by the linker (see the Makefile).
-var version = "devel"
+// Set by the linker (see the Makefile): the version, the commit and its time.
+var (
+	version = "devel"
+	commit  string
+	date    string
+)
+
+// extra holds the commands that only some builds have (see man.go).
+var extra []func() *cobra.Command
 
 // The exit codes are a contract with scripts and service managers.
 const (
@@ -64,6 +71,9 @@ Exit codes: 0 done; 1 failed at run time; 2 wrong usage or configuration;
 		RunE:          showHelp,
 	}
 	root.AddCommand(newRun(), newClassify(), newBench(), newEval(), newExplain(), newProbe(), newConfig(), newModel(), newOutbox(), newRepo(), newFleet(), newDoctor(), newVersion())
+	for _, command := range extra {
+		root.AddCommand(command())
+	}
 	return root
 }
 

@@ -20,8 +20,17 @@ func newVersion() *cobra.Command {
 			if native == "" {
 				native = "none (built without inference)"
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "egret %s\nTensorFlow Lite %s\n%s %s/%s\n", version, native, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "egret %s\n%sTensorFlow Lite %s\n%s %s/%s\n", version, origin(), native, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		}),
 	}
+}
+
+// origin is the line that says which commit the program was built from, or
+// nothing when the build did not say.
+func origin() string {
+	if commit == "" {
+		return ""
+	}
+	return fmt.Sprintf("commit %.12s, %s\n", commit, date)
 }
