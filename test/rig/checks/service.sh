@@ -15,6 +15,13 @@ check "the local API answers in the sandbox" answers /healthz '^ok'
 check "its state names the camera" answers /api/status '"cameras":\[{"name":'
 check "it gives the camera's picture" answers /api/cameras/front/snapshot.jpg 'Content-Type: image/jpeg'
 check "it serves the dashboard" answers / '<title>egret</title>'
+# The sandbox forbids asking the kernel for its clock's state; what timesyncd
+# leaves behind is believed.
+check "without a time service the clock is not believed" grep -q '"clock":"unsynced"' /tmp/predictions
+mkdir -p /run/systemd/timesync
+touch /run/systemd/timesync/synchronized
+eventually "when timesyncd has set the clock, it is" 30 grep -q '"clock":"synced"' /tmp/predictions
+rm /run/systemd/timesync/synchronized
 pid=$(main_pid)
 
 # ---- a process beside the agent that takes all of the unit's memory, as the

@@ -118,6 +118,8 @@ func attempts() []attempt {
 		{name: "read the keyring", try: call(unix.SYS_KEYCTL, bad)},
 		{name: "load a module", try: call(unix.SYS_INIT_MODULE, 0, 0, 0)},
 		{name: "reboot", try: call(unix.SYS_REBOOT, 0, 0, 0, 0)},
+		{name: "ask the kernel for its clock's state", try: func() error { _, err := unix.Adjtimex(&unix.Timex{}); return err }},
+		{name: "set the clock's speed", try: func() error { _, err := unix.Adjtimex(&unix.Timex{Modes: unix.ADJ_FREQUENCY}); return err }},
 		{name: "set the clock", try: call(unix.SYS_CLOCK_SETTIME, uintptr(unix.CLOCK_REALTIME), 0)},
 		{name: "set the time of day", try: call(unix.SYS_SETTIMEOFDAY, 0, 0)},
 		{name: "set the host's name", try: call(unix.SYS_SETHOSTNAME, 0, bad)},
