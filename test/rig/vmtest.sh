@@ -35,6 +35,8 @@ scratch(){ if [ -n "${SCRATCH_LOG:-}" ]; then truncate -s 2G "$SCRATCH_LOG"
   -device virtio-rng-pci ${EXTRA:-} >"$W/qemu.log" 2>&1 </dev/null &
 qp=$!; end=$((SECONDS+TIMEOUT)); cut=0; q=
 trap 'kill -9 $qp 2>/dev/null; rm -rf "$W"' EXIT
+# What the checks say is printed as they say it.
+tail --pid=$qp -n +1 -s 0.5 -f "$SERIAL" | sed -u -n -e 's/\r//g' -e '/@@VMTEST-BEGIN/,/@@VMTEST-END/p' &
 while kill -0 $qp 2>/dev/null; do
   if [ -n "${CUT_ON:-}" ] && grep -q -E "$CUT_ON" "$SERIAL"; then kill -9 $qp; cut=1; break; fi
   [ $SECONDS -ge $end ] && { kill -9 $qp; q=124; break; }
@@ -42,7 +44,7 @@ while kill -0 $qp 2>/dev/null; do
 done
 wait $qp 2>/dev/null; r=$?; q=${q:-$r}; trap 'rm -rf "$W"' EXIT
 t1=$(date +%s.%N)
-sed -n '/@@VMTEST-BEGIN/,/@@VMTEST-END/p' "$SERIAL" | tr -d '\r'
+sleep 1 # the printer's last lines
 [ -n "${OUT:-}" ] && { mkdir -p "$OUT"; debugfs -R "rdump / $(realpath $OUT)" "$SC" >/dev/null 2>&1; }
 awk "BEGIN{printf \"vmtest: qemu rc=$q wall=%.1fs\n\", $t1-$t0}" >&2
 [ $cut = 1 ] && { echo "vmtest: power cut" >&2; exit 0; }
