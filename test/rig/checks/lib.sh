@@ -66,7 +66,7 @@ config() {
 		log: {mqtt: {enabled: true}}
 		# A trial of a model takes seconds when it is emulated, and minutes beside
 		# other work.
-		${INFERENCE:-inference: {probe_timeout: 3m\}}
+		${INFERENCE:-inference: {delegate: cpu, threads: 1, probe_timeout: 3m\}}
 		${MORE:-mqtt: {broker: "tcp://127.0.0.1:1883"\}}
 	YAML
 }
@@ -91,7 +91,16 @@ complete() {
 	[ -s /tmp/seqs ] && [ "$(awk -v n="${2:-$(tail -n 1 /tmp/seqs)}" '$1 <= n' /tmp/seqs | wc -l)" = "${2:-$(tail -n 1 /tmp/seqs)}" ]
 }
 broker() { systemctl is-active -q mosquitto || systemctl start mosquitto; }
-install() { DEBIAN_FRONTEND=noninteractive apt-get install -y --allow-downgrades "$@"; }
+# install FILE: as a person would. The package's own configuration runs SSD
+# MobileNet on whatever is fastest, which takes an emulated processor minutes to
+# find out: there, a configuration lies ready. The container takes the package's.
+install() {
+	if [ "$RIG" = guest ] && [ ! -e /etc/egret/egret.yaml ]; then
+		mkdir -p /etc/egret
+		INFERENCE="inference: {delegate: cpu, threads: 1, probe_timeout: 3m}" config first
+	fi
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --allow-downgrades -o Dpkg::Options::=--force-confold "$@"
+}
 # drop_in NAME: standard input becomes a drop-in of the unit
 drop_in() {
 	mkdir -p /etc/systemd/system/egret.service.d
