@@ -32,8 +32,8 @@ cp "$DEB" "$P/egret.deb"
 "$HERE/repack.sh" "$DEB" "$P/older.deb" 0.0.0~0older
 "$HERE/repack.sh" "$DEB" "$P/newer.deb" 99.0 'echo "# the newest default" >>etc/egret/egret.yaml'
 for tool in uvcsim sandbox; do GOARCH=$ARCH CGO_ENABLED=0 go build -o "$P/$tool" "./test/rig/$tool"; done
-CGO_ENABLED=0 go run ./test/rig/frame samples/classify/peacock.png "$P/frame.jpg"
-CGO_ENABLED=0 go run ./test/rig/bundle "$P/models"
+GOARCH='' CGO_ENABLED=0 go run ./test/rig/frame samples/classify/peacock.png "$P/frame.jpg"
+GOARCH='' CGO_ENABLED=0 go run ./test/rig/bundle "$P/models"
 CC=cc
 [ "$ARCH" = "$(dpkg --print-architecture)" ] || CC=$([ "$ARCH" = arm64 ] && echo aarch64 || echo x86_64)-linux-gnu-gcc
 $CC -O2 -Ibuild/native/tflite-2.9.0/include -shared -fPIC -o "$P/libtest_delegate.so" test/delegates/testdata/delegate.c

@@ -15,13 +15,14 @@ device() { ls /dev/v4l/by-id/*video-index0; }
 eventually "the kernel's driver offers the camera" 60 device
 # The package's udev rule names it by its serial number, and by its port.
 named() { # named PREFIX: exactly one stable name, for the node that captures
-	[ "$(ls /dev/egret | grep -c "^$1")" = 1 ] && [ "$(readlink -f "/dev/egret/$(ls /dev/egret | grep "^$1")")" = "$(readlink -f "$(device)")" ]
+	local found=(/dev/egret/"$1"*)
+	[ ${#found[@]} = 1 ] && [ "$(readlink -f "${found[0]}")" = "$(readlink -f "$(device)")" ]
 }
 eventually "the udev rule names the camera by its id" 20 named id-
 check "and by its port" named port-
 note "stable names: $(cd /dev/egret 2>/dev/null && ls -1 | tr '\n' ' ')"
 check "the names are for nothing but what captures" sh -c 'for n in /dev/egret/*; do udevadm info -q property -n $n | grep -q "ID_V4L_CAPABILITIES=.*:capture:" || exit 1; done'
-name=/dev/egret/$(ls /dev/egret 2>/dev/null | grep '^id-' | head -n 1)
+name=$(echo /dev/egret/id-*)
 [ -e "$name" ] || name=$(device)
 listen predictions /tmp/predictions
 listen telemetry /tmp/telemetry

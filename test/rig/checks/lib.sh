@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the checks use these variables
 # lib.sh is sourced by the checks: what they share. Each check prints a line.
 # RIG (guest or container), ARCH, PHASE and FACTOR, by which all waiting is
 # longer, come from the payload's rig.env. Emulated arithmetic is some 60 times

@@ -18,9 +18,9 @@ if [ "$RIG" = guest ]; then
 	udevadm settle
 	chmod a+rw /dev/mem /dev/kmsg /dev/vda /dev/dri/renderD128 /dev/bus/usb/001/001
 fi
-probe() { # probe [LINE…]: the table, with more lines in the unit
+probe() { # the table
 	{
-		printf '%s\n' "[Service]" "Type=oneshot" "ExecStart=" "ExecStart=/opt/rig/sandbox" "ExecReload=" WatchdogSec=0 Restart=no "Environment=RIG=$RIG" StandardOutput=truncate:/run/rig-table "$@"
+		printf '%s\n' "[Service]" "Type=oneshot" "ExecStart=" "ExecStart=/opt/rig/sandbox" "ExecReload=" WatchdogSec=0 Restart=no "Environment=RIG=$RIG" StandardOutput=truncate:/run/rig-table
 	} | drop_in probe
 	timeout $((120 * FACTOR)) systemctl start egret
 	no_drop_in probe

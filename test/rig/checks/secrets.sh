@@ -5,7 +5,7 @@ systemctl stop egret
 d=/etc/rig-secrets
 mkdir -p $d && chmod 700 $d
 printf 'right\n' >$d/mqtt-password
-printf 'opensesame\n' >$d/api-token
+printf 'opensesame-opensesame\n' >$d/api-token
 chmod 600 $d/*
 printf 'listener 1884 127.0.0.1\nallow_anonymous false\npassword_file /tmp/rig.pw\n' >/tmp/rig-mosquitto.conf
 : >/tmp/rig.pw
@@ -27,12 +27,12 @@ start() { # start NAME LINE…: the unit with these lines is content
 	check "$name: the unit starts" systemctl restart egret
 	eventually "$name: the broker lets the agent in" 40 reads
 	check "$name: the API asks for its token" code "" 401
-	check "$name: and takes it" code "Authorization: Bearer opensesame" 200
+	check "$name: and takes it" code "Authorization: Bearer opensesame-opensesame" 200
 }
 start "LoadCredential" "LoadCredential=mqtt-password:$d/mqtt-password" "LoadCredential=api-token:$d/api-token"
 check "the agent's user cannot read the file itself" sh -c "! setpriv --reuid=egret --regid=egret --clear-groups cat $d/mqtt-password"
 check "the password stands in no environment and no command line" sh -c "! tr '\0' '\n' </proc/$(main_pid)/environ | grep -q right && ! tr '\0' '\n' </proc/$(main_pid)/cmdline | grep -q right"
-check "the log does not have it" sh -c "! journalctl -u egret --no-pager -o cat | grep -q opensesame"
+check "the log does not have it" sh -c "! journalctl -u egret --no-pager -o cat | grep -q opensesame-opensesame"
 
 if systemd-creds setup >/tmp/creds 2>&1 && systemd-creds encrypt --with-key=host --name=mqtt-password $d/mqtt-password $d/mqtt.cred >>/tmp/creds 2>&1; then
 	start "LoadCredentialEncrypted" "LoadCredentialEncrypted=mqtt-password:$d/mqtt.cred" "LoadCredential=api-token:$d/api-token"

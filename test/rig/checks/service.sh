@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # lib.sh's variables
+# shellcheck shell=bash disable=SC2154,SC2034 # lib.sh's variables
 # service.sh: the daemon under systemd, whatever its camera is.
 hang_up
 broker

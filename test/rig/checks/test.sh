@@ -1,6 +1,7 @@
 #!/bin/bash
 # test.sh runs as root in the guest or the container, with the payload that
 # e2e.sh made as its folder. The exit code is the number of checks that failed.
+# shellcheck disable=SC1090,SC2154 # what is sourced is chosen at run time
 set -u
 . ./rig.env
 . ./lib.sh
