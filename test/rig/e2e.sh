@@ -38,6 +38,8 @@ CC=cc
 [ "$ARCH" = "$(dpkg --print-architecture)" ] || CC=$([ "$ARCH" = arm64 ] && echo aarch64 || echo x86_64)-linux-gnu-gcc
 $CC -O2 -Ibuild/native/tflite-2.9.0/include -shared -fPIC -o "$P/libtest_delegate.so" test/delegates/testdata/delegate.c
 cp "$HERE"/checks/*.sh "$P/"
+# The guest's image leaves documentation out, where the package has its drop-ins.
+dpkg-deb --fsys-tarfile "$DEB" | tar -xO ./usr/share/doc/egret/examples/coral-usb.conf >"$P/coral-usb.conf"
 
 # environment RIG CHECKS [PROMISED] is what the checks are told.
 environment() {

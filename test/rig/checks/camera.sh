@@ -14,9 +14,10 @@ plug
 device() { ls /dev/v4l/by-id/*video-index0; }
 eventually "the kernel's driver offers the camera" 60 device
 # The package's udev rule names it by its serial number, and by its port.
-named() { # named PREFIX: exactly one stable name, for the node that captures
-	local found=(/dev/egret/"$1"*)
-	[ ${#found[@]} = 1 ] && [ "$(readlink -f "${found[0]}")" = "$(readlink -f "$(device)")" ]
+named() { # named PREFIX: a stable name of this kind leads to the camera
+	local found
+	for found in /dev/egret/"$1"*; do [ "$(readlink -f "$found")" = "$(readlink -f "$(device)")" ] && return; done
+	return 1
 }
 eventually "the udev rule names the camera by its id" 20 named id-
 check "and by its port" named port-
