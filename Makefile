@@ -104,7 +104,7 @@ fuzz: deps ## run every fuzz target for FUZZTIME (default 10s) each
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-e2e: build ## run the daemon under real systemd with a real camera driver, in a virtual machine
+e2e: ## check the package under real systemd, in a container and a virtual machine with cameras (ARCH=arm64, RIG=container; root)
 	@test/rig/e2e.sh
 
 proofs: ## prove delivery and updates at length: kills, power cuts, damage, full disks, bad models (root; 40 minutes)

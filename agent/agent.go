@@ -81,6 +81,7 @@ type Agent struct {
 	reported  atomic.Pointer[[]byte] // the last release state; any goroutine
 
 	streak streak
+	doubt  bool // while starting: the run before this one ended badly
 	stuck  bool // it ends because a model hangs
 
 	brokerTask, outboxTask, clientTask, telemetryTask, governorTask, watchdogTask, streakTask, commandTask *task
@@ -170,6 +171,7 @@ func (a *Agent) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.doubt = false
 	a.commander, a.confirmer = a.newCommander(), &confirmer{Queue: a.box}
 	client, err := a.newClient(a.cfg)
 	if err == nil && a.cfg.MQTT.Embedded {
@@ -209,6 +211,9 @@ func (a *Agent) countStart() {
 	if err != nil {
 		a.log.Warn("a loop of crashes would not be noticed", "error", err)
 	}
+	// One bad end is enough to try a remembered delegate again before it is
+	// loaded here: one that hangs would hold up each of the next starts.
+	a.doubt = bad > 0
 	if bad >= tooMany {
 		a.pipeline.cpuOnly = true
 		a.log.Error("the agent ended without order soon after its start, again and again: running the models on the CPU until the next restart", "times", bad)
@@ -283,6 +288,7 @@ func (a *Agent) shutdown() {
 // patience.
 func (a *Agent) tuner(inf configs.Inference) *Tuner {
 	t := NewTuner(inf, a.cfg.StateDir, a.log)
+	t.Doubt = a.doubt
 	probe := t.Probe
 	t.Probe = func(ctx context.Context, req ProbeRequest) ProbeReport {
 		a.notify.extend(time.Duration(inf.ProbeTimeout) + 10*time.Second)

@@ -42,6 +42,9 @@ type Tuner struct {
 	Log *slog.Logger
 	// Watch sees every report as it comes; may be nil.
 	Watch func(ProbeReport)
+	// Doubt has a remembered delegate tried again before it is believed: the
+	// agent ended without order, and it may be what hung or crashed.
+	Doubt bool
 	// trials is what the tuners of one start share; may be nil.
 	trials *trials
 }
@@ -92,7 +95,7 @@ func (t *Tuner) Choose(ctx context.Context, b *tflite.Bundle, list []string, thr
 }
 
 func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list []string, threads int) (Choice, error) {
-	if c, ok := t.Memory.recall(key); ok {
+	if c, ok := t.Memory.recall(key); ok && t.believe(ctx, b, c) {
 		c.Remembered = true
 		return c, nil
 	}
@@ -125,6 +128,16 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 		last.Reason += " (a model that takes longer needs a larger inference.probe_timeout)"
 	}
 	return c, fmt.Errorf("model %s does not run here: %s", b.ModelPath, last.Reason)
+}
+
+// believe tells whether a remembered choice still works, where that is in doubt.
+func (t *Tuner) believe(ctx context.Context, b *tflite.Bundle, c Choice) bool {
+	if !t.Doubt || c.Delegate == tflite.CPU {
+		return true
+	}
+	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: c.Delegate, Threads: c.Threads, Budget: tryBudget})
+	t.trials.note(r)
+	return r.OK
 }
 
 // remember keeps a choice for the next start, unless something better was

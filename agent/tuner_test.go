@@ -553,3 +553,32 @@ func TestOpenerWantsTheSameModel(t *testing.T) {
 		t.Errorf("opened: %v", err)
 	}
 }
+
+// TestDoubtedChoiceIsTriedAgain: after a bad end a remembered delegate is tried
+// in a process of its own before it is loaded in this one.
+func TestDoubtedChoiceIsTriedAgain(t *testing.T) {
+	b := openBundle(t, mobilenet)
+	memory := &TuningMemory{Path: filepath.Join(t.TempDir(), TuningFile)}
+	list := []string{"external:/lib.so"}
+	works := &device{}
+	spec := specName(list[0])
+	works.ms = map[string]float64{spec + "×1": 5, "cpu×1": 40}
+	choose := func(d *device) Choice {
+		t.Helper()
+		c, err := (&Tuner{Probe: d.probe, Cores: 1, Memory: memory, Doubt: true}).Choose(t.Context(), b, list, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if c := choose(works); c.Delegate != list[0] {
+		t.Fatalf("chose %+v", c)
+	}
+	works.probed = nil
+	if c := choose(works); !c.Remembered || len(works.probed) != 1 {
+		t.Errorf("remembered %v after the trials %v, want one trial", c.Remembered, works.probed)
+	}
+	if c := choose(&device{ms: map[string]float64{"cpu×1": 40}}); c.Delegate != tflite.CPU || len(c.Passed) != 1 {
+		t.Errorf("chose %+v, want the CPU, with the delegate passed over", c)
+	}
+}

@@ -3,6 +3,7 @@ package sensors
 import (
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestHostReadsItsFiles(t *testing.T) {
@@ -72,5 +73,20 @@ func TestSynced(t *testing.T) {
 	}
 	if _, err := ClockSynced(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTimesyncd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "synchronized")
+	now := time.Now()
+	if timesyncd(path, now) {
+		t.Error("synchronized without the file")
+	}
+	write(t, path, nil)
+	if !timesyncd(path, now) {
+		t.Error("not synchronized, with a fresh file")
+	}
+	if timesyncd(path, now.Add(10*time.Hour)) {
+		t.Error("synchronized by a file of ten hours ago")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -50,6 +51,10 @@ api.listen: http://127.0.0.1:8080/ unless the configuration says otherwise.`,
 }
 
 func runAgent(cmd *cobra.Command, path string, show, tune bool) error {
+	// Go ends a panic, and the watchdog's SIGABRT, with exit code 2, by which the
+	// unit takes a configuration to be wrong and does not start again. So both end
+	// by the signal itself.
+	debug.SetTraceback("crash")
 	cfg, err := configs.Load(path) // for the log's format only; the agent reads it anew
 	if err != nil {
 		return err

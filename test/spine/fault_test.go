@@ -106,6 +106,23 @@ func TestSecondAgent(t *testing.T) {
 
 // TestReload: a wrong file changes nothing, a right one is swapped in, and no
 // number is skipped or given twice on the way.
+// TestAborted: what the watchdog ends must not look like a wrong configuration,
+// exit code 2, after which systemd leaves the agent alone.
+func TestAborted(t *testing.T) {
+	d := started(t, newConfig(t, offline))
+	if err := d.cmd.Process.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	d.wait()
+	status := d.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !status.Signaled() || status.Signal() != syscall.SIGABRT {
+		t.Errorf("ended as %v, want by SIGABRT", d.cmd.ProcessState)
+	}
+	if !strings.Contains(d.log.String(), "goroutine ") {
+		t.Error("where its goroutines stood is not said")
+	}
+}
+
 func TestReload(t *testing.T) {
 	c := newConfig(t, offline)
 	d := started(t, c)

@@ -8,6 +8,8 @@
 //   stuck    take over as above, then never come back from the third Invoke
 //   die      take over as above; with the option lost, that file's existence is
 //            no loss but a segmentation fault in the next Invoke
+//   stall    take over as above; while the file lost exists, never come back
+//            from an Invoke
 //
 // With the option lost=PATH the device is gone while that file exists: it is
 // refused, and its operators fail.
@@ -34,7 +36,7 @@ typedef struct {
 } kernel;
 
 static int gone(const settings* s) {
-  return strcmp(s->mode, "die") != 0 && s->lost[0] != 0 && access(s->lost, F_OK) == 0;
+  return strcmp(s->mode, "die") != 0 && strcmp(s->mode, "stall") != 0 && s->lost[0] != 0 && access(s->lost, F_OK) == 0;
 }
 
 static void* init(TfLiteContext* context, const char* buffer, size_t length) {
@@ -72,6 +74,8 @@ static TfLiteStatus invoke(TfLiteContext* context, TfLiteNode* node) {
   }
   if (strcmp(k->s->mode, "die") == 0 && access(k->s->lost, F_OK) == 0)
     raise(SIGSEGV);
+  if (strcmp(k->s->mode, "stall") == 0 && access(k->s->lost, F_OK) == 0)
+    for (;;) pause();
   if (strcmp(k->s->mode, "stuck") == 0 && ++k->s->invokes >= 3)
     for (;;) pause();
   for (int i = 0; i < k->n; i++) {

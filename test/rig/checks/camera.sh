@@ -1,0 +1,78 @@
+# shellcheck shell=bash disable=SC2154,SC2034,SC2012 # lib.sh's variables; ls lists device names
+# camera.sh: cameras that the kernel's own drivers serve: a software USB camera
+# (MJPEG) behind the virtual host controller, and vivid (YUYV).
+hang_up
+systemctl stop egret
+rm -rf /var/lib/egret/*
+modprobe vhci-hcd && modprobe uvcvideo
+plug() { "$here/uvcsim" "$here/frame.jpg" 5 & cam=$!; }
+unplug() {
+	kill -9 "$cam"
+	wait "$cam" 2>/dev/null
+}
+plug
+device() { ls /dev/v4l/by-id/*video-index0; }
+eventually "the kernel's driver offers the camera" 60 device
+# The package's udev rule names it by its serial number, and by its port.
+named() { # named PREFIX: a stable name of this kind leads to the camera
+	local found
+	for found in /dev/egret/"$1"*; do [ "$(readlink -f "$found")" = "$(readlink -f "$(device)")" ] && return; done
+	return 1
+}
+eventually "the udev rule names the camera by its id" 20 named id-
+check "and by its port" named port-
+note "stable names: $(cd /dev/egret 2>/dev/null && ls -1 | tr '\n' ' ')"
+check "the names are for nothing but what captures" sh -c 'for n in /dev/egret/*; do udevadm info -q property -n $n | grep -q "ID_V4L_CAPABILITIES=.*:capture:" || exit 1; done'
+name=$(echo /dev/egret/id-*)
+[ -e "$name" ] || name=$(device)
+listen predictions /tmp/predictions
+listen telemetry /tmp/telemetry
+listen log /tmp/log
+MODEL=/usr/share/egret/models/mobilenet_v1_1.0_224_quant SOURCE="v4l2:$name?size=600x400&fps=5" config peacock
+mark=$(date +%s)
+check "the unit starts on the camera" systemctl start egret
+eventually "the nearest size that the camera has is taken, and said" 30 log_has 640x480
+eventually "predictions of the camera arrive, and see the peacock" 120 grep -q '"camera":"peacock".*"peacock"' /tmp/predictions
+# The rest does not depend on the model; a small one spares minutes.
+SOURCE="v4l2:$name?size=640x480&fps=5" config front
+systemctl reload egret
+eventually "a small model sees it too" 60 grep -q '"camera":"front"' /tmp/predictions
+
+# ---- unplug and plug in
+pid=$(main_pid)
+mark=$(date +%s)
+unplug
+eventually "unplugged: the agent says so" 60 log_has 'camera=front'
+eventually "unplugged: the broker is told" 60 grep -q '"level":"warn".*"camera":"front"' /tmp/log
+eventually "unplugged: telemetry shows it waiting" 60 sh -c 'tail -n 1 /tmp/telemetry | grep -q "\"state\":\"waiting\""'
+check "unplugged: its stable name is gone" test ! -e "$name"
+check "unplugged: the same process runs on" test "$(main_pid)" = "$pid"
+plug
+eventually "plugged in: the device is there again, under its name" 60 test -e "$name"
+before=$(arrived)
+eventually "plugged in: predictions go on" 120 more
+check "plugged in: still the same process" test "$(main_pid)" = "$pid"
+
+# ---- a camera that freezes, and one that sends rubbish
+mark=$(date +%s)
+kill -USR1 "$cam"
+eventually "frozen: the stall is noticed" 60 log_has 'no frame for'
+kill -USR1 "$cam"
+before=$(arrived)
+eventually "thawed: predictions go on" 120 more
+kill -USR2 "$cam"
+eventually "truncated pictures are counted" 120 sh -c 'tail -n 1 /tmp/telemetry | grep -q "\"failed\":[1-9]"'
+kill -USR2 "$cam"
+before=$(arrived)
+eventually "whole pictures again: predictions go on" 120 more
+
+# ---- a camera that only has YUYV
+modprobe vivid n_devs=1 2>/dev/null
+vivid=$(grep -l 'vivid.*vid-cap' /sys/class/video4linux/video*/name | head -n 1)
+check "vivid offers a camera" test -n "$vivid"
+SOURCE="v4l2:/dev/$(basename "$(dirname "$vivid")")?size=640x360&fps=5" config yuyv
+systemctl reload egret
+eventually "predictions of the YUYV camera arrive" 120 grep -q '"camera":"yuyv"' /tmp/predictions
+hang_up
+config front
+systemctl reload egret
