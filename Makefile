@@ -49,7 +49,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test race lint vuln proto bench microbench fuzz e2e proofs soak powercut image container-test cross deb dist reproducible package-test env install uninstall clean
+.PHONY: help deps build run test test-arm64 race lint vuln proto bench microbench fuzz e2e proofs soak powercut image container-test cross deb dist reproducible package-test env install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -69,6 +69,11 @@ test: ## run every test (installs Mosquitto and Chromium if they are missing)
 	@DEPS_TEST=1 build/deps.sh
 	$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
 	$(GO) test -timeout 30m ./...
+
+test-arm64: deps ## run every test on an emulated arm64 processor (root; an hour or more: docs/TESTING.md); PKG='agent tflite' runs some
+	@DEPS_TEST=1 build/deps.sh
+	@build/deps.sh cross emulator
+	@test/arm64/run.sh $(PKG)
 
 race: ## run every test under the race detector
 	@DEPS_TEST=1 build/deps.sh

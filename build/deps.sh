@@ -6,8 +6,9 @@
 #   models     the default models, labels and pictures, into models/ and samples/
 #   cross      what `make cross` needs besides: the C compiler for the other
 #              architecture, libjpeg's headers and archive for both
+#   emulator   what `make test-arm64` needs besides: qemu-user and arm64's libstdc++
 #
-# Usage: build/deps.sh [packages|native|models|cross]…     (the first three without words)
+# Usage: build/deps.sh [packages|native|models|cross|emulator]…     (the first three without words)
 #
 # Everything is pinned by version and SHA-256 and is fetched once: a second run
 # does nothing and needs no network. TFLITE_ROOT=/path skips `native`.
@@ -188,6 +189,16 @@ cross() {
 	done
 }
 
+# ---------------------------------------------------------------- emulator
+# What `make test-arm64` needs besides: qemu-user, and arm64's libstdc++ for
+# TensorFlow Lite.
+emulator() {
+	missing=
+	command -v qemu-aarch64-static >/dev/null 2>&1 || missing=qemu-user-static
+	[ -e /usr/aarch64-linux-gnu/lib/libstdc++.so.6 ] || missing="$missing libstdc++6-arm64-cross"
+	[ -z "$missing" ] || install_packages " $missing"
+}
+
 # sysroot ARCH fetches libjpeg for ARCH into build/native/sysroot-ARCH, with a
 # file that says which version it is.
 sysroot() {
@@ -218,9 +229,9 @@ sysroot() {
 [ $# -gt 0 ] || set -- packages native models
 for part in "$@"; do
 	case $part in
-	packages | native | models | cross) $part ;;
+	packages | native | models | cross | emulator) $part ;;
 	# What the list of parts (build/sbom) names: version, package, hash.
 	pin) echo "${TFLITE##*-}" $TFLITE_PACKAGE $TFLITE_SHA256 ;;
-	*) die "unknown part '$part': packages, native, models or cross" ;;
+	*) die "unknown part '$part': packages, native, models, cross or emulator" ;;
 	esac
 done

@@ -13,6 +13,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"go.uber.org/goleak"
 
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/payload"
 )
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds a wait for something that must happen; it is no promise
 // about how long that takes.
-const patience = 60 * time.Second
+var patience = slowdown.Of(60 * time.Second)
 
 // at is when all of these tests' documents and reports are written.
 var at = time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)

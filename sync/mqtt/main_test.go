@@ -14,6 +14,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"go.uber.org/goleak"
 
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/sync/payload"
 )
@@ -28,7 +29,7 @@ var topics = payload.Topics{Fleet: "test", Device: "cam-7"}
 
 // patience bounds a wait for something that must happen; it is no promise
 // about how long that takes.
-const patience = 60 * time.Second
+var patience = slowdown.Of(60 * time.Second)
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()

@@ -23,11 +23,13 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/egret-edge/egret/internal/slowdown"
 )
 
 // patience bounds every wait in these tests: it is no expectation of speed,
 // only the point at which a broken page is given up.
-const patience = 60 * time.Second
+var patience = slowdown.Of(60 * time.Second)
 
 // chromium is the browser's program; DASHBOARD_CHROMIUM names another one.
 func chromium(t *testing.T) string {

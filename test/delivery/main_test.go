@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/outbox"
 	"github.com/egret-edge/egret/sync/payload"
 )
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // patience bounds a wait for something that must happen; it is no promise
 // about how long that takes.
-const patience = 2 * time.Minute
+var patience = slowdown.Of(2 * time.Minute)
 
 // rounds is how often a test does what it does.
 func rounds(short, soak int) int {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/egret-edge/egret/agent"
 	"github.com/egret-edge/egret/agent/api"
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/test/smallmodel"
 )
@@ -71,7 +72,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 // patience bounds every wait in these tests: it is no expectation of speed,
 // only the point at which a broken program is given up.
-const patience = 60 * time.Second
+var patience = slowdown.Of(60 * time.Second)
 
 // mobilenet is the classifier that make deps brings.
 const mobilenet = "models/mobilenet_v1_1.0_224_quant"

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/backoff":              {},
 	"internal/chart":                {},
 	"internal/spelling":             {},
+	"internal/slowdown":             {},
 	"internal/wholefile":            {},
 	"sensors":                       {"internal/backoff", "internal/spelling", "sensors/pixel"},
 	"sensors/pixel":                 {},

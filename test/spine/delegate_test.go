@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/test/delegates"
 )
@@ -40,7 +42,7 @@ func inference(specs ...string) string {
 	for i, s := range specs {
 		quoted[i] = fmt.Sprintf("%q", s)
 	}
-	return fmt.Sprintf("inference: {delegate: [%s], threads: 1, probe_timeout: 5s}\n", strings.Join(quoted, ", "))
+	return fmt.Sprintf("inference: {delegate: [%s], threads: 1, probe_timeout: %s}\n", strings.Join(quoted, ", "), slowdown.Of(5*time.Second))
 }
 
 // TestDelegatesThatFail: with one that crashes, one that hangs and one that

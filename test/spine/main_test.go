@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/payload"
 )
 
@@ -51,7 +52,7 @@ func TestMain(m *testing.M) {
 
 // patience bounds every wait in these tests: it is no expectation of speed,
 // only the point at which a broken program is given up.
-const patience = 60 * time.Second
+var patience = slowdown.Of(60 * time.Second)
 
 // config is a configuration file in a folder of its own, with defaults that
 // suit a test.
@@ -77,7 +78,7 @@ func newConfig(t *testing.T, yaml string) *config {
 func (c *config) write(yaml string) {
 	c.t.Helper()
 	if !strings.Contains(yaml, "inference:") {
-		yaml += "\ninference: {delegate: cpu, threads: 1}\n"
+		yaml += fmt.Sprintf("\ninference: {delegate: cpu, threads: 1, probe_timeout: %s}\n", slowdown.Of(20*time.Second))
 	}
 	yaml = strings.NewReplacer("ROOT", root, "DIR", c.dir).Replace(yaml)
 	if err := os.WriteFile(c.path, []byte(yaml), 0o644); err != nil {

@@ -16,6 +16,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/egret-edge/egret/fleet/repo"
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/ota/bundle"
 	"github.com/egret-edge/egret/sync/payload"
 	"github.com/egret-edge/egret/sync/release"
@@ -95,8 +96,8 @@ models: [{name: colours, path: FACTORY}]
 cameras: [{name: front, source: "folder:%s?fps=40&loop=true"}]
 outbox: {flush_interval: 100ms}
 mqtt: {broker: "tcp://%s"}
-inference: {delegate: cpu, threads: 1, probe_timeout: 5s}
-%s`, deviceName, fleetName, pictures, s.broker.Addr(), more)
+inference: {delegate: cpu, threads: 1, probe_timeout: %s}
+%s`, deviceName, fleetName, pictures, s.broker.Addr(), slowdown.Of(5*time.Second), more)
 	s.config = newConfig(t, s.fill(yaml))
 	return s
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/egret-edge/egret/internal/slowdown"
 )
 
 // model writes a folder with the files of a model, and one that is large.
@@ -290,6 +292,17 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
+// begun waits until something is being unpacked to a folder.
+func begun(t *testing.T, to string) {
+	t.Helper()
+	for deadline := time.Now().Add(slowdown.Of(20 * time.Second)); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if folders, _ := os.ReadDir(to); len(folders) > 0 {
+			return
+		}
+	}
+	t.Fatal("nothing was begun")
+}
+
 // TestKilled kills a process that unpacks a bundle to one folder after the
 // other: each is whole or not there, and nothing is in the next one's way.
 func TestKilled(t *testing.T) {
@@ -313,7 +326,9 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(50+rand.IntN(100)) * time.Millisecond)
+		begun(t, to)
+		// Not to wait for anything, but to hit another moment each time.
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatalf("round %d: it had ended by itself: %v", round, err)
 		}

@@ -1,6 +1,7 @@
 package update
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/egret-edge/egret/internal/slowdown"
 	"github.com/egret-edge/egret/sync/ota/store"
 	"github.com/egret-edge/egret/sync/payload"
 )
@@ -201,10 +203,17 @@ func TestKilled(t *testing.T) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$")
 		cmd.Env = append(os.Environ(), "EGRET_TEST_UPDATE="+dir, "TMPDIR="+t.TempDir())
 		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(20+rand.IntN(130)) * time.Millisecond) // when it dies, not what is waited for
+		if line, err := bufio.NewReader(out).ReadString('\n'); line != begun {
+			t.Fatalf("round %d: it said %q, %v, want %q", round, line, err, begun)
+		}
+		time.Sleep(slowdown.Of(time.Duration(rand.IntN(130)) * time.Millisecond)) // when it dies, not what is waited for
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatalf("round %d: it had ended by itself: %v", round, err)
 		}
@@ -240,6 +249,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// begun is what the process that is killed says when it is ready to be.
+const begun = "begun\n"
+
 // rolloutsForEver is the process that is killed.
 func rolloutsForEver(t *testing.T, dir string) {
 	r := newRigIn(t, dir)
@@ -256,6 +268,7 @@ func rolloutsForEver(t *testing.T, dir string) {
 	reports := make(chan payload.Reported, 1000)
 	r.o.Report = func(p payload.Reported) { reports <- p }
 	r.start()
+	fmt.Print(begun)
 	// The broker still has the newest document.
 	for gen := max(1, r.record().Seen[cohort()].Gen); ; gen++ {
 		d := doc(2+int(gen%2), gen, 1)
