@@ -65,7 +65,7 @@ func (c *conversion) retarget(in, like int32) (off float64, ok bool) {
 			at = n.Inputs[0]
 			chain = append(chain, at)
 			continue
-		case schema.Add, schema.Conv2D, schema.DepthwiseConv2D, schema.FullyConnected:
+		case schema.Add, schema.Conv2D, schema.DepthwiseConv2D:
 		default:
 			return 0, false
 		}

@@ -134,11 +134,8 @@ func (c *conversion) describe(inputs, outputs []int32) {
 		if b.Scale > 0 {
 			unit = float64(b.Scale)
 		}
-		if d := c.deviation[i] / unit; !math.IsInf(d, 0) && !math.IsNaN(d) {
-			// Deviations of integers are integers; the division may not be exact.
-			if d = math.Round(d*1e6) / 1e6; b.Scale > 0 {
-				d = min(d, 255)
-			}
+		// Deviations of integers are integers; the division may not be exact.
+		if d := math.Round(c.deviation[i]/unit*1e6) / 1e6; d < 255 || b.Scale == 0 && !math.IsInf(d, 0) {
 			b.Bound = &d
 		}
 		c.report.Outputs = append(c.report.Outputs, b)

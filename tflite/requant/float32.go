@@ -151,7 +151,6 @@ func floatCopy(c *conversion, n *schema.Node) error {
 	if err := floatConstants(c, n); err != nil {
 		return err
 	}
-	n.Code = c.code(schema.Reshape, 1)
-	n.Options = schema.NewOptions(schema.ReshapeOptions).WithInts(0, c.was[n.Outputs[0]].Shape)
+	*n = c.reshape(n.Inputs[0], n.Outputs[0])
 	return nil
 }

@@ -63,6 +63,9 @@ func (c *conversion) inspectTensor(i int32) error {
 	if size := t.Type.Size(); len(data) > 0 && size > 0 && len(data) != n*size {
 		return refuse("tensor %d, %s %v, has %d bytes of values", i, t.Type, t.Shape, len(data))
 	}
+	if t.Type == schema.Int8 && len(data) == 0 {
+		return refuse("it computes with int8 already: tensor %d, %q", i, t.Name)
+	}
 	if t.Type != schema.UInt8 {
 		return nil
 	}

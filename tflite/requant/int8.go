@@ -23,12 +23,9 @@ func (int8Kind) leave() schema.Operator { return schema.Quantize }
 
 func (int8Kind) convert(c *conversion, n *schema.Node, code schema.OperatorCode) error {
 	r := rules[ruleKey(code)]
-	if err := r.int8(c, n); err != nil {
-		return err
-	}
 	code.Version = max(code.Version, r.version)
 	n.Code = c.codeOf(code)
-	return nil
+	return r.int8(c, n) // may write it as other operators
 }
 
 // flip adds an original constant as int8.

@@ -52,6 +52,8 @@ type Report struct {
 	// Quantize and Dequantize count the operators that were added.
 	Quantize   int `json:"quantize"`
 	Dequantize int `json:"dequantize"`
+	// Lowered are the FULLY_CONNECTED that became a CONV_2D.
+	Lowered int `json:"lowered"`
 	// Channels are the weights' output channels. Rescaled are those of them
 	// whose weights were rounded anew; the others keep each weight's exact
 	// value.
@@ -75,7 +77,7 @@ type Border struct {
 	Scale float32 `json:"scale,omitempty"` // 0: not quantized
 	Zero  int64   `json:"zero_point,omitempty"`
 	// Bound is how much an output can differ at most from the original's, in
-	// units of Scale (of 1 where that is 0); nil when no bound is known. It is
+	// units of Scale (of 1 where that is 0); nil when none is known that says anything. It is
 	// the worst case of all inputs: errors that never cancel.
 	Bound *float64 `json:"bound,omitempty"`
 }

@@ -116,11 +116,11 @@ func (c *conversion) weigh(n *schema.Node, w weighted, k kernel, q schema.Quanti
 
 // rebias adds a bias in the units of the new sums: input scale × channel scale.
 // Kernels add a bias as it is, whatever scale it claims, so that of the
-// original is the product of its input's and weights'. lost gets what rounding
+// original is the product of its input's and weights'. A channel that is
+// rescaled has larger units, so no bias can overflow. lost gets what rounding
 // lost.
 func (c *conversion) rebias(w weighted, k kernel, scales int, lost []float64) (int32, error) {
-	was := c.scale(w.in) * c.scale(w.weights)
-	in := float64(c.graph.Tensors[w.in].Quant.Scale[0])
+	in := c.scale(w.in)
 	q := schema.Quantization{Scale: make([]float32, scales), Zero: make([]int64, scales)}
 	for i := range q.Scale {
 		q.Scale[i] = float32(in * k.scale[i])
@@ -128,14 +128,10 @@ func (c *conversion) rebias(w weighted, k kernel, scales int, lost []float64) (i
 	data := make([]byte, 4*w.channels)
 	for ch := range w.channels {
 		v := int32(binary.LittleEndian.Uint32(c.values(w.bias)[4*ch:]))
-		if unit := in * k.scale[ch]; unit != was {
-			exact := float64(v) * was
-			scaled := math.Round(exact / unit)
-			if !(math.Abs(scaled) <= math.MaxInt32) {
-				return 0, refuse("the bias of channel %d does not fit into int32", ch)
-			}
-			v = int32(scaled)
-			lost[ch] = math.Abs(scaled*unit - exact)
+		if unit := in * k.scale[ch]; k.scale[ch] != c.scale(w.weights) {
+			exact := float64(v) * in * c.scale(w.weights)
+			v = int32(math.Round(exact / unit))
+			lost[ch] = math.Abs(float64(v)*unit - exact)
 		}
 		binary.LittleEndian.PutUint32(data[4*ch:], uint32(v))
 	}
@@ -152,7 +148,11 @@ func (c *conversion) convolution(n *schema.Node, dim int) error {
 	if err != nil {
 		return err
 	}
-	k := c.perChannel(w)
+	return c.weighChannels(n, w, c.perChannel(w), dim)
+}
+
+// weighChannels is weigh with a scale for each channel.
+func (c *conversion) weighChannels(n *schema.Node, w weighted, k kernel, dim int) error {
 	q := schema.Quantization{Scale: make([]float32, w.channels), Zero: make([]int64, w.channels), Dim: int32(dim)}
 	for i, s := range k.scale {
 		if q.Scale[i] = float32(s); q.Scale[i] == 0 || math.IsInf(float64(q.Scale[i]), 0) {
@@ -160,38 +160,4 @@ func (c *conversion) convolution(n *schema.Node, dim int) error {
 		}
 	}
 	return c.weigh(n, w, k, q)
-}
-
-// int8FullyConnected keeps the weights' exact values: around zero where they fit,
-// which the fast kernels want, and else as bytes less 128. Scales for each
-// channel are not for this operator.
-func int8FullyConnected(c *conversion, n *schema.Node) error {
-	w, err := c.weighted(n, 2, 0)
-	if err != nil {
-		return err
-	}
-	if n.Options.Int(1) != 0 {
-		return refuse("its weights are shuffled")
-	}
-	q := schema.Quantization{Scale: c.was[w.weights].Quant.Scale, Zero: []int64{0}}
-	k := c.perChannel(w)
-	if k.rescaled > 0 {
-		q.Zero[0] = c.was[w.weights].Quant.Zero[0] - 128
-		k = c.shifted(w)
-	}
-	return c.weigh(n, w, k, q)
-}
-
-// shifted are weights as they were, less 128.
-func (c *conversion) shifted(w weighted) kernel {
-	data, scale, zero := c.values(w.weights), c.scale(w.weights), float64(c.was[w.weights].Quant.Zero[0])
-	k := kernel{data: make([]byte, len(data)), lost: make([]float64, w.channels), size: make([]float64, w.channels)}
-	for range w.channels {
-		k.scale = append(k.scale, scale)
-	}
-	for i, q := range data {
-		k.data[i] = q ^ 0x80
-		k.size[w.channel(i)] += math.Abs(float64(q)-zero) * scale
-	}
-	return k
 }
