@@ -23,7 +23,7 @@ func TestModelConvert(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d: %s%s", code, out, errs)
 	}
-	wantLines(t, "convert", out, 10, "2 QUANTIZE and 0 DEQUANTIZE added", "times as fast, on 20 inputs made of 1 pictures", "written: "+file)
+	wantLines(t, "convert", out, 11, "2 QUANTIZE and 0 DEQUANTIZE added", "times as fast, on 20 inputs made of 1 pictures", "written: "+file)
 	if _, err := os.Stat(plot); err != nil {
 		t.Error(err)
 	}
