@@ -42,7 +42,7 @@ type OperatorCode struct {
 
 // String is the operator's name.
 func (c OperatorCode) String() string {
-	if c.Builtin == Custom {
+	if c.Builtin == Custom && c.Custom != "" {
 		return c.Custom
 	}
 	return c.Builtin.String()
