@@ -19,7 +19,7 @@ func newModel() *cobra.Command {
 		Args:  knownCommand,
 		RunE:  showHelp,
 	}
-	cmd.AddCommand(newModelInfo(), newModelPack(), newModelUnpack(), newModelPull(),
+	cmd.AddCommand(newModelInfo(), newModelConvert(), newModelPack(), newModelUnpack(), newModelPull(),
 		newModelLs(), newModelPin(), newModelPromote(), newModelRollback(), newModelRm())
 	return cmd
 }

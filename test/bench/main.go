@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -54,10 +55,10 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.egret, "egret", "bin/egret", "the program")
 	flag.StringVar(&o.out, "out", "bench/results.json", "where the results go")
 	flag.StringVar(&o.more, "models", "", "folder with a bundle, or with several, to measure besides the default ones")
-	flag.StringVar(&o.only, "only", "", "measure nothing but this: models, delivery, updates or api")
+	flag.StringVar(&o.only, "only", "", "measure nothing but this: models, delivery, updates, api or convert")
 	flag.Parse()
-	if o.only != "" && o.only != "models" && o.only != "delivery" && o.only != "updates" && o.only != "api" {
-		return fmt.Errorf("-only %s: there is models, delivery, updates and api", o.only)
+	if !slices.Contains([]string{"", "models", "delivery", "updates", "api", "convert"}, o.only) {
+		return fmt.Errorf("-only %s: there is models, delivery, updates, api and convert", o.only)
 	}
 	dir, err := os.MkdirTemp("", "egret-bench-")
 	if err != nil {
@@ -70,7 +71,7 @@ func run(ctx context.Context) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options) ([]result, error)
-	}{{"models", models}, {"delivery", delivery}, {"updates", updates}, {"api", api}} {
+	}{{"models", models}, {"delivery", delivery}, {"updates", updates}, {"api", api}, {"convert", conversions}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

@@ -21,7 +21,7 @@ const module = "github.com/egret-edge/egret/"
 // what it may use, and docs/ARCHITECTURE.md says why.
 var allowed = map[string][]string{
 	"cmd/egret":                     {"*"},
-	"agent":                         {"agent/api", "agent/checkup", "agent/api/serving", "agent/api/serving/servinggrpc", "agent/api/serving/tfproto", "agent/web", "configs", "internal/backoff", "internal/spelling", "internal/wholefile", "sensors", "sensors/pixel", "sync/mqtt", "sync/mqtt/broker", "sync/ota", "sync/ota/bundle", "sync/ota/store", "sync/ota/update", "sync/outbox", "sync/payload", "sync/release", "tflite"},
+	"agent":                         {"agent/api", "agent/checkup", "agent/api/serving", "agent/api/serving/servinggrpc", "agent/api/serving/tfproto", "agent/web", "configs", "internal/backoff", "internal/spelling", "internal/wholefile", "sensors", "sensors/pixel", "sync/mqtt", "sync/mqtt/broker", "sync/ota", "sync/ota/bundle", "sync/ota/store", "sync/ota/update", "sync/outbox", "sync/payload", "sync/release", "tflite", "tflite/requant", "tflite/schema"},
 	"agent/api":                     {"agent/api/serving", "agent/web", "sensors/pixel", "sync/payload", "tflite"},
 	"agent/api/serving":             {"sensors/pixel", "tflite"},
 	"agent/checkup":                 {"internal/backoff", "internal/spelling", "sensors", "sensors/pixel"},
@@ -50,6 +50,8 @@ var allowed = map[string][]string{
 	"sync/payload":                  {},
 	"sync/release":                  {},
 	"tflite":                        {"sensors/pixel"},
+	"tflite/requant":                {"tflite/schema"},
+	"tflite/schema":                 {},
 	"test/bench":                    {"*"},
 	"test/bench/naive":              {},
 	"test/dashboard":                {"*"},
@@ -65,7 +67,7 @@ var allowed = map[string][]string{
 	"test/rig/sandbox":              {},
 	"test/rig/uvcsim":               {},
 	"test/rooms":                    {},
-	"test/smallmodel":               {},
+	"test/smallmodel":               {"tflite/schema"},
 	"test/soak":                     {"internal/chart", "internal/wholefile", "sync/outbox", "sync/payload", "test/mosquitto"},
 	"test/spine":                    {"*"},
 	"agent/api/serving/servingtest": {"agent/api/serving", "sensors/pixel", "tflite"},

@@ -3,6 +3,8 @@ package smallmodel
 import (
 	"fmt"
 	"math/rand/v2"
+
+	"github.com/egret-edge/egret/tflite/schema"
 )
 
 // How the answer is known. Six of the channels carry the picture's colour
@@ -43,7 +45,7 @@ const (
 // network is a model in the making.
 type network struct {
 	Options
-	graph graph
+	graph schema.Draft
 	rng   *rand.Rand
 	at    int32   // the last operator's output
 	shape []int32 // of it
@@ -57,9 +59,9 @@ func classifier(o Options) []byte {
 		name := fmt.Sprintf("layer%d", i)
 		switch {
 		case i == 0:
-			n.conv(name, n.first(), 2, activationReLU)
+			n.conv(name, n.first(), 2, schema.ReLU)
 		case i%3 == 0:
-			n.conv(name, n.between(3), 1, activationReLU6)
+			n.conv(name, n.between(3), 1, schema.ReLU6)
 		default:
 			// The first of these halves the picture's sides again.
 			stride := 1
@@ -67,48 +69,48 @@ func classifier(o Options) []byte {
 				stride = 2
 			}
 			n.depthwise(name+"/depthwise", n.perChannel(stride), stride)
-			n.conv(name, n.between(1), 1, activationReLU6)
+			n.conv(name, n.between(1), 1, schema.ReLU6)
 		}
 	}
 	n.mean()
-	n.conv("logits", n.head(), 1, activationNone)
+	n.conv("logits", n.head(), 1, schema.NoActivation)
 	n.reshape()
 	n.softmax()
-	return n.graph.bytes(input, n.at, fmt.Sprintf("egret smallmodel, seed %d", o.Seed))
+	return n.bytes(input, fmt.Sprintf("egret smallmodel, seed %d", o.Seed))
 }
 
 // push adds a tensor that becomes the next operator's input. The zero point is
 // given for uint8; an int8 value is 128 less.
 func (n *network) push(name string, shape []int32, scale float64, zero int64) int32 {
-	t := tensor{name: name, shape: shape, typ: typeFloat32}
+	t := schema.Tensor{Name: name, Shape: shape}
 	switch n.Type {
 	case Int8:
-		t.typ, t.quant = typeInt8, quantization{scales: []float32{float32(scale)}, zero: zero - 128}
+		t.Type, t.Quant = schema.Int8, quantization([]float32{float32(scale)}, zero-128, 0)
 	case UInt8:
-		t.typ, t.quant = typeUInt8, quantization{scales: []float32{float32(scale)}, zero: zero}
+		t.Type, t.Quant = schema.UInt8, quantization([]float32{float32(scale)}, zero, 0)
 	}
-	n.at, n.shape, n.scale = n.graph.add(t), shape, scale
+	n.at, n.shape, n.scale = n.graph.Add(t), shape, scale
 	return n.at
 }
 
 // version is an operator's version: that of its int8 kernel or its first.
-func (n *network) version(builtin int8, forInt8 int32) opcode {
+func (n *network) version(forInt8 int32) int32 {
 	if n.Type == Int8 {
-		return opcode{builtin, forInt8}
+		return forInt8
 	}
-	return opcode{builtin, 1}
+	return 1
 }
 
-func (n *network) conv(name string, w weights, stride int32, activation int8) {
+func (n *network) conv(name string, w weights, stride int32, activation schema.Activation) {
 	in := n.at
 	kernel, bias := n.weights(name, w)
 	side := (n.shape[1] + stride - 1) / stride
 	scale, zero := hiddenScale, int64(0)
-	if activation == activationNone {
+	if activation == schema.NoActivation {
 		scale, zero = logitScale, 128
 	}
 	n.push(name, []int32{1, side, side, w.shape[0]}, scale, zero)
-	n.graph.apply(n.version(opConv2D, 3), conv2DOptions(stride, activation), n.at, in, kernel, bias)
+	n.graph.Apply(schema.Conv2D, n.version(3), conv2DOptions(stride, activation), n.at, in, kernel, bias)
 }
 
 func (n *network) depthwise(name string, w weights, stride int) {
@@ -116,7 +118,7 @@ func (n *network) depthwise(name string, w weights, stride int) {
 	kernel, bias := n.weights(name, w)
 	side := n.shape[1] / int32(stride)
 	n.push(name, []int32{1, side, side, w.shape[3]}, hiddenScale, 0)
-	n.graph.apply(n.version(opDepthwiseConv2D, 3), depthwiseOptions(int32(stride), activationReLU6), n.at, in, kernel, bias)
+	n.graph.Apply(schema.DepthwiseConv2D, n.version(3), depthwiseOptions(int32(stride), schema.ReLU6), n.at, in, kernel, bias)
 }
 
 // mean reduces the picture to its mean: by the operator that converters wrote
@@ -125,23 +127,23 @@ func (n *network) mean() {
 	in, side := n.at, n.shape[1]
 	if n.Type == UInt8 {
 		n.push("mean", []int32{1, 1, 1, n.shape[3]}, hiddenScale, 0)
-		n.graph.apply(opcode{opAveragePool2D, 1}, poolOptions(side), n.at, in)
+		n.graph.Apply(schema.AveragePool2D, 1, poolOptions(side), n.at, in)
 		return
 	}
-	axes := n.graph.constant(tensor{name: "mean/axes", shape: []int32{2}, typ: typeInt32}, int32Bytes(1, 2))
+	axes := n.graph.Constant(schema.Tensor{Name: "mean/axes", Shape: []int32{2}, Type: schema.Int32}, int32Bytes(1, 2))
 	n.push("mean", []int32{1, 1, 1, n.shape[3]}, hiddenScale, 0)
-	n.graph.apply(n.version(opMean, 2), keepDims(), n.at, in, axes)
+	n.graph.Apply(schema.Mean, n.version(2), keepDims(), n.at, in, axes)
 }
 
 func (n *network) reshape() {
 	in, shape := n.at, []int32{1, n.shape[3]}
-	want := n.graph.constant(tensor{name: "reshape/shape", shape: []int32{2}, typ: typeInt32}, int32Bytes(shape...))
+	want := n.graph.Constant(schema.Tensor{Name: "reshape/shape", Shape: []int32{2}, Type: schema.Int32}, int32Bytes(shape...))
 	n.push("reshape", shape, logitScale, 128)
-	n.graph.apply(opcode{opReshape, 1}, reshapeOptions(shape), n.at, in, want)
+	n.graph.Apply(schema.Reshape, 1, reshapeOptions(shape), n.at, in, want)
 }
 
 func (n *network) softmax() {
 	in := n.at
 	n.push("scores", n.shape, scoreScale, 0)
-	n.graph.apply(n.version(opSoftmax, 2), softmaxOptions(), n.at, in)
+	n.graph.Apply(schema.Softmax, n.version(2), softmaxOptions(), n.at, in)
 }

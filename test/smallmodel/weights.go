@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"github.com/egret-edge/egret/tflite/schema"
 )
 
 // weights are a convolution's kernel and bias in real values. All of them are
@@ -114,27 +116,28 @@ func (n *network) head() weights {
 
 // weights adds the kernel and the bias to the graph in the model's type.
 func (n *network) weights(name string, w weights) (kernel, bias int32) {
-	k := tensor{name: name + "/kernel", shape: w.shape[:], typ: typeFloat32}
-	b := tensor{name: name + "/bias", shape: []int32{w.shape[w.dim]}, typ: typeFloat32}
+	k := schema.Tensor{Name: name + "/kernel", Shape: w.shape[:]}
+	b := schema.Tensor{Name: name + "/bias", Shape: []int32{w.shape[w.dim]}}
 	switch n.Type {
 	case Float32:
-		return n.graph.constant(k, float32Bytes(w.kernel)), n.graph.constant(b, float32Bytes(w.bias))
+		return n.graph.Constant(k, float32Bytes(w.kernel)), n.graph.Constant(b, float32Bytes(w.bias))
 	case UInt8:
 		// Not symmetric, and exact for the weights that pass colours on.
-		k.typ, k.quant = typeUInt8, quantization{scales: []float32{1.0 / 64}, zero: 120}
+		k.Type, k.Quant = schema.UInt8, quantization([]float32{1.0 / 64}, 120, 0)
 	case Int8:
-		k.typ, k.quant = typeInt8, quantization{scales: w.scales(), dim: w.dim}
+		k.Type, k.Quant = schema.Int8, quantization(w.scales(), 0, w.dim)
 	}
 	// A bias has the scale of what it is added to and the zero point 0.
-	b.typ = typeInt32
-	for _, s := range k.quant.scales {
-		b.quant.scales = append(b.quant.scales, float32(n.scale*float64(s)))
+	var scales []float32
+	for _, s := range k.Quant.Scale {
+		scales = append(scales, float32(n.scale*float64(s)))
 	}
+	b.Type, b.Quant = schema.Int32, quantization(scales, 0, 0)
 	quantized := make([]int32, len(w.bias))
 	for c, v := range w.bias {
-		quantized[c] = int32(math.RoundToEven(float64(v) / float64(b.quant.scales[c%len(b.quant.scales)])))
+		quantized[c] = int32(math.RoundToEven(float64(v) / float64(scales[c%len(scales)])))
 	}
-	return n.graph.constant(k, w.quantize(k.quant)), n.graph.constant(b, int32Bytes(quantized...))
+	return n.graph.Constant(k, w.quantize(k.Quant)), n.graph.Constant(b, int32Bytes(quantized...))
 }
 
 // channel is the output channel of the i-th weight.
@@ -156,17 +159,18 @@ func (w weights) scales() []float32 {
 }
 
 // quantize panics on a weight that the type cannot hold: its sign would change.
-func (w weights) quantize(q quantization) []byte {
+func (w weights) quantize(q *schema.Quantization) []byte {
 	lowest, highest := -128, 127
-	if q.zero > 0 {
+	zero := int(q.Zero[0])
+	if zero > 0 {
 		lowest, highest = 0, 255
 	}
 	data := make([]byte, len(w.kernel))
 	for i, v := range w.kernel {
-		scale := q.scales[w.channel(i)%len(q.scales)]
-		x := int(math.RoundToEven(float64(v)/float64(scale))) + int(q.zero)
+		scale := q.Scale[w.channel(i)%len(q.Scale)]
+		x := int(math.RoundToEven(float64(v)/float64(scale))) + zero
 		if x < lowest || x > highest {
-			panic(fmt.Sprintf("smallmodel: weight %v does not fit scale %v and zero point %d", v, scale, q.zero))
+			panic(fmt.Sprintf("smallmodel: weight %v does not fit scale %v and zero point %d", v, scale, zero))
 		}
 		data[i] = byte(x) // int8 in two's complement
 	}
