@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"test/localapi":                 {"*"},
 	"test/mosquitto":                {},
 	"test/packages":                 {},
-	"test/rig/bundle":               {"test/smallmodel"},
+	"test/rig/bundle":               {"test/smallmodel", "tflite/schema"},
 	"test/rig/frame":                {"sensors/pixel"},
 	"test/rig/powercut":             {"internal/wholefile", "sync/outbox"},
 	"test/rig/sandbox":              {},
