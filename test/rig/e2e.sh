@@ -45,7 +45,7 @@ dpkg-deb --fsys-tarfile "$DEB" | tar -xO ./usr/share/doc/egret/examples/coral-us
 environment() {
 	printf '%s\n' "RIG=$1" "ARCH=$ARCH" "FACTOR=$FACTOR" "CHECKS='$2'" "PROMISED='${3:-}'" "VERSION='$(dpkg-deb -f "$DEB" Version)'" >"$P/rig.env"
 }
-failed= boots=0
+failed='' boots=0
 # boot NAME RIG CHECKS…: one boot, whose failures are told at the end
 boot() {
 	local name=$1

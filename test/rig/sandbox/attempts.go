@@ -95,7 +95,7 @@ func attempts() []attempt {
 		{name: "write /sys", try: there(open("/sys/power/state", unix.O_WRONLY)), machine: true},
 		{name: "write its control group", try: there(open("/sys/fs/cgroup/system.slice/egret.service/cgroup.procs", unix.O_WRONLY)), machine: true},
 		{name: "read /proc/meminfo, /proc/cpuinfo", allow: true, try: hostFiles},
-		{name: "read the thermal zones", allow: true, try: list("/sys/class")},
+		{name: "list /sys/class", allow: true, try: list("/sys/class")},
 
 		{name: "open /dev/null", allow: true, try: open("/dev/null", unix.O_RDWR)},
 		{name: "open /dev/urandom", allow: true, try: read("/dev/urandom")},
