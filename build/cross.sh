@@ -49,7 +49,8 @@ env_of() {
 # build OUT builds egret for the environment's platform. The build id is left
 # empty: it would hash the flags, and with them the tree's path.
 build() {
-	"${GO:-go}" build -trimpath -buildvcs=false -tags "${TAGS:-grpcnotrace}" -o "$1" \
+	# The oldest processors of each kind, whatever `go env -w` says here.
+	GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT='' "${GO:-go}" build -trimpath -buildvcs=false -tags "${TAGS:-grpcnotrace}" -o "$1" \
 		-ldflags "-s -w -buildid= -X main.version=${VERSION:-devel} -X main.commit=${COMMIT:-} -X main.date=${DATE:-}" ./cmd/egret
 }
 
@@ -76,6 +77,7 @@ runs_on_old_systems() {
 }
 
 tools() {
+	rm -rf dist/tool # build/dist.sh packs what is there
 	mkdir -p dist/tool
 	for platform in $TOOLS; do
 		os=${platform%_*} arch=${platform#*_} suffix=

@@ -14,6 +14,7 @@
 # does nothing and needs no network. TFLITE_ROOT=/path skips `native`.
 set -eu
 cd "$(dirname "$0")/.."
+trap 'exit 130' INT TERM # so that what a trap removes at the end goes then, too
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 die() { printf 'deps: %s\n' "$*" >&2; exit 1; }

@@ -18,7 +18,8 @@ archive() {
 	mkdir -p "dist/pack/$name"
 	install -m 755 "dist/tool/$3" "dist/pack/$name/$program"
 	install -m 644 LICENSE "dist/pack/$name/LICENSE"
-	gzip -dc dist/share/third-party-licenses.txt.gz >"dist/pack/$name/third-party-licenses.txt"
+	# Not the agent's: each system's tool is linked from parts of its own.
+	dist/sbom -licences "dist/pack/$name/third-party-licenses.txt" "dist/tool/$3"
 	find dist/pack -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 	case $platform in
 	windows_*) (cd dist/pack && find "$name" -type f | sort | zip -X -q -9 "../$name.zip" -@) ;;
@@ -28,6 +29,7 @@ archive() {
 }
 
 rm -f dist/egret-tool_* dist/*.cdx.json dist/SHA256SUMS
+CGO_ENABLED=0 "${GO:-go}" build -o dist/sbom ./build/sbom
 for file in dist/tool/egret_*; do
 	base=$(basename "$file")
 	case $base in
@@ -35,7 +37,6 @@ for file in dist/tool/egret_*; do
 	*) archive "${base#egret_}" egret "$base" ;;
 	esac
 done
-CGO_ENABLED=0 "${GO:-go}" build -o dist/sbom ./build/sbom
 for arch in amd64 arm64; do
 	dist/sbom -bom "dist/egret_${DEB_VERSION}_$arch.cdx.json" -arch $arch dist/linux_$arch/egret
 done

@@ -14,6 +14,7 @@ fi
 # stands in a root of its own with a program at the right place.
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+trap 'exit 130' INT TERM
 mkdir -p "$root/usr/bin" "$root/bin" "$root/etc/systemd/system"
 cp /bin/true "$root/usr/bin/egret"
 cp /bin/true "$root/bin/kill"

@@ -47,6 +47,12 @@ func writeBOM(path string, p *program, native []part) error {
 	}
 	bom.Components = &components
 	bom.Dependencies = &[]cdx.Dependency{{Ref: "egret", Dependencies: &refs}}
+	if len(native) > 0 {
+		// What the first, TensorFlow Lite, was linked from is not told by whom we
+		// have it from.
+		unknown := []cdx.BOMReference{cdx.BOMReference(nativeComponent(native[0]).BOMRef)}
+		bom.Compositions = &[]cdx.Composition{{Aggregate: cdx.CompositionAggregateIncomplete, Assemblies: &unknown}}
+	}
 	return save(path, bom)
 }
 

@@ -100,11 +100,13 @@ func writeLicences(path string, p *program) error {
 	for _, m := range p.modules {
 		heading(&out, m.path+" "+m.version, m.licence)
 	}
-	jpeg, err := jpegCopyright()
-	if err != nil {
-		return err
+	if p.native {
+		jpeg, err := jpegCopyright()
+		if err != nil {
+			return err
+		}
+		heading(&out, "libjpeg-turbo, as Debian packages it", jpeg)
 	}
-	heading(&out, "libjpeg-turbo, as Debian packages it", jpeg)
 	return os.WriteFile(path, []byte(out.String()), 0o644)
 }
 

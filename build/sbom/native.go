@@ -48,7 +48,7 @@ func tensorflowLite() (part, error) {
 	}
 	return part{
 		name: "TensorFlow Lite", version: fields[0], purl: "pkg:npm/" + fields[1], licence: "Apache-2.0", sha256: fields[2],
-		description: "libtensorflowlite_c.so, from the npm package " + fields[1] + ", whose archive has this hash",
+		description: "libtensorflowlite_c.so, from the npm package " + fields[1] + ", whose archive has this hash; what that library was linked from (XNNPACK, Eigen, ruy, FlatBuffers and more) is not listed there",
 	}, nil
 }
 

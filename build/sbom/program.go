@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -19,6 +20,7 @@ type program struct {
 	commit  string
 	goVer   string // without "go"
 	path    string // of the main module
+	native  bool   // C is linked in
 	sum     [sha256.Size]byte
 	modules []linked
 }
@@ -48,6 +50,7 @@ func openProgram(binary string) (*program, error) {
 		commit:  os.Getenv("COMMIT"),
 		goVer:   strings.TrimPrefix(info.GoVersion, "go"),
 		path:    info.Main.Path,
+		native:  slices.Contains(info.Settings, debug.BuildSetting{Key: "CGO_ENABLED", Value: "1"}),
 		sum:     sha256.Sum256(content),
 	}
 	std, err := findLicence(goroot)

@@ -20,13 +20,19 @@ begin=$SECONDS
 : >"$W/scratch/.out"
 tail --pid=$$ -n +1 -s 0.2 -f "$W/scratch/.out" | sed -u -n '/@@VMTEST-BEGIN/,/@@VMTEST-END/p' &
 printer=$!
-trap 'kill $printer 2>/dev/null; rm -rf "$W"' EXIT
+nspawn=
+# The container ends with us, before what it runs on is removed.
+trap 'kill $printer $nspawn 2>/dev/null; wait $nspawn 2>/dev/null; rm -rf "$W"' EXIT
+trap 'exit 130' INT TERM
 # shellcheck disable=SC2016 # the inner shell expands them
 unshare --mount --propagation private bash -c '
   mount -t overlay overlay -o lowerdir=$BASE,upperdir=$W/up,workdir=$W/wk $W/root || exit 125
   exec timeout --foreground -k 5 $TIMEOUT systemd-nspawn -q -D $W/root -M $M --register=no --keep-unit --boot --private-network --console=pipe \
-    --bind-ro=$PAY:/payload --bind=$W/scratch:/scratch -- systemd.show_status=0' </dev/null >"$W/log" 2>&1
+    --bind-ro=$PAY:/payload --bind=$W/scratch:/scratch -- systemd.show_status=0' </dev/null >"$W/log" 2>&1 &
+nspawn=$!
+wait $nspawn
 q=$?
+nspawn=
 sleep 0.5 # the printer's last lines
 rc=$(sed -n 's/.*@@VMTEST-END rc=\([0-9]*\).*/\1/p' "$W/scratch/.out" 2>/dev/null | tail -n 1)
 [ -z "${OUT:-}" ] || { mkdir -p "$OUT" && cp -a "$W/scratch/." "$OUT/"; }

@@ -34,7 +34,7 @@ scratch(){ if [ -n "${SCRATCH_LOG:-}" ]; then truncate -s 2G "$SCRATCH_LOG"
   $(blk root "$RT" qcow2 "$([ -n "${KEEP_ROOT:-}" ] && echo writeback || echo unsafe)") $(blk payload "$W/payload.img" raw unsafe) $(scratch) \
   -device virtio-rng-pci ${EXTRA:-} >"$W/qemu.log" 2>&1 </dev/null &
 qp=$!; end=$((SECONDS+TIMEOUT)); cut=0; q=
-trap 'kill -9 $qp 2>/dev/null; rm -rf "$W"' EXIT
+trap 'kill -9 $qp 2>/dev/null; rm -rf "$W"' EXIT; trap 'exit 130' INT TERM
 # What the checks say is printed as they say it.
 tail --pid=$qp -n +1 -s 0.5 -f "$SERIAL" | sed -u -n -e 's/\r//g' -e '/@@VMTEST-BEGIN/,/@@VMTEST-END/p' &
 while kill -0 $qp 2>/dev/null; do

@@ -2,7 +2,7 @@
 # rebooted.sh: the boot after boot.sh's.
 check "the broker is not there yet" sh -c '! systemctl is-active -q mosquitto'
 eventually "the service is up by itself" 60 running
-arrive() { ! comm -23 /var/lib/rig/ids <(grep -o '"id":"[^"]*"' /tmp/predictions | sort -u) | grep .; }
+arrive() { [ -s /var/lib/rig/ids ] && ! comm -23 /var/lib/rig/ids <(grep -o '"id":"[^"]*"' /tmp/predictions | sort -u) | grep .; }
 systemctl start mosquitto
 mosquitto_sub -c -i rig -q 1 -t "$topic/predictions" >/tmp/predictions &
 listeners=$!

@@ -65,6 +65,7 @@ check "the outbox is empty" sh -c 'egret outbox stat --config /etc/egret/egret.y
 cp /etc/egret/egret.yaml /tmp/good.yaml
 echo 'modles: []' >>/etc/egret/egret.yaml
 systemctl start egret >/dev/null 2>&1
-eventually "a wrong configuration at the start: failed, and not tried again" 20 test "$(property ActiveState)/$(property NRestarts)" = failed/0
+gave_up() { [ "$(property ActiveState)/$(property NRestarts)" = failed/0 ]; }
+eventually "a wrong configuration at the start: failed, and not tried again" 20 gave_up
 cp /tmp/good.yaml /etc/egret/egret.yaml
 hang_up

@@ -8,7 +8,13 @@ systemctl stop egret
 listen predictions /tmp/predictions
 config before
 check "the unit starts" systemctl start egret
-strace -f -q -o /tmp/calls -e status=failed -p "$(main_pid)" &
+# What is refused and does not matter is not looked at: clone3, because no filter
+# can read its arguments (the C library takes clone then); adjtimex, see the unit;
+# and by the kernel itself, not by the filter, epoll on plain files, as Go's
+# runtime tries. What a signal handler returns to is no answer of rt_sigreturn.
+# They are left out here and not below: of a call that another thread interrupts
+# strace may keep the end alone, without the name.
+strace -f -q -o /tmp/calls -e 'trace=!clone3,adjtimex,epoll_ctl,rt_sigreturn' -e status=failed -p "$(main_pid)" &
 tracer=$!
 eventually "strace is on" 20 grep -q 'TracerPid:[[:space:]]*[1-9]' "/proc/$(main_pid)/status"
 cat >/etc/egret/egret.yaml <<-YAML
@@ -29,17 +35,12 @@ systemctl reload egret
 for camera in own xnnpack $([ "$RIG" = guest ] && echo ssd); do
 	eventually "predictions of the camera $camera arrive" 300 grep -q "\"camera\":\"$camera\"" /tmp/predictions
 done
-check "XNNPACK runs the int8 model" answers /api/status '"xnnpack"'
+check "XNNPACK runs the int8 model" answers /api/status '"delegate":"xnnpack"'
 check "strace saw calls that fail in the ordinary way" test -s /tmp/calls
 kill "$tracer"
 wait "$tracer" 2>/dev/null
-# What is refused and does not matter: clone3, because no filter can read its
-# arguments (the C library takes clone then); adjtimex, see the unit; and by the
-# kernel itself, not by the filter, epoll on plain files, as Go's runtime tries.
-# What a signal handler returns to is no answer of rt_sigreturn.
 refused() {
-	grep -aE 'EPERM|ENOSYS|SIGSYS' /tmp/calls | sed -E 's/^[0-9]+ +//; s/^<\.\.\. ([a-z0-9_]+) resumed.*= -1 ([A-Z]+).*/\1 \2/; s/^([a-z0-9_]+)\(.*= -1 ([A-Z]+).*/\1 \2/' |
-		grep -vE '^(clone3 ENOSYS|adjtimex EPERM|epoll_ctl EPERM|rt_sigreturn EPERM)$' | sort | uniq -c
+	grep -aE 'EPERM|ENOSYS|SIGSYS' /tmp/calls | sed -E 's/^[0-9]+ +//; s/^<\.\.\. ([a-z0-9_]+) resumed.*= -1 ([A-Z]+).*/\1 \2/; s/^([a-z0-9_]+)\(.*= -1 ([A-Z]+).*/\1 \2/' | sort | uniq -c
 }
 check "no call of the library's threads is refused" test -z "$(refused)"
 refused | sed 's/^/    | /'

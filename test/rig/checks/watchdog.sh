@@ -10,7 +10,7 @@ INFERENCE="inference: {delegate: \"external:/opt/rig/libtest_delegate.so?mode=st
 mark=$(date +%s)
 check "the unit starts on an external delegate" systemctl start egret
 eventually "predictions arrive" 60 grep -q '"camera":"hanging"' /tmp/predictions
-check "and it is the delegate that runs the model" answers /api/status external
+check "and it is the delegate that runs the model" answers /api/status '"delegate":"external'
 pid=$(main_pid)
 touch /run/rig-stall
 result() { journalctl --no-pager -o cat --since "@$mark" -u egret | grep -q "Failed with result 'watchdog'"; }

@@ -16,12 +16,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// errNotTried: the attempt never came to what would be refused, since something
+// that it needs is missing. That is neither allowed nor denied.
+var errNotTried = errors.New("not tried")
+
+func notTried(err error) error { return fmt.Errorf("%w: %v", errNotTried, err) }
+
+// there wants a file or device behind the name: none refuses nothing.
+func there(try func() error) func() error {
+	return func() error {
+		err := try()
+		for _, missing := range []error{unix.ENOENT, unix.ENXIO, unix.ENODEV} {
+			if errors.Is(err, missing) {
+				return notTried(err)
+			}
+		}
+		return err
+	}
+}
+
 // execute writes a program where there is none, and starts it.
 func execute(path string) func() error {
 	return func() error {
 		if _, err := os.Stat(path); err != nil {
 			if err := copyFile(path, "/usr/bin/true"); err != nil {
-				return fmt.Errorf("the attempt itself failed: %v", err)
+				return notTried(err)
 			}
 		}
 		return exec.Command(path).Run()
@@ -90,7 +109,7 @@ func setuidFile(path string) func() error {
 	return func() error {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o700)
 		if err != nil {
-			return fmt.Errorf("the attempt itself failed: %v", err)
+			return notTried(err)
 		}
 		defer f.Close()
 		return unix.Fchmod(int(f.Fd()), 0o4755)
@@ -121,7 +140,7 @@ func writeExecute() error {
 func makeExecutable() error {
 	page, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
-		return fmt.Errorf("the attempt itself failed: %v", err)
+		return notTried(err)
 	}
 	return unix.Mprotect(page, unix.PROT_READ|unix.PROT_EXEC)
 }
@@ -153,7 +172,7 @@ func tasks() error {
 // memory writes to 1 GiB, as the first process to be killed for it.
 func memory() error {
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
-		return fmt.Errorf("the attempt itself failed: %v", err)
+		return notTried(err)
 	}
 	var kept [][]byte
 	for range 64 {
@@ -167,8 +186,7 @@ func memory() error {
 	return nil
 }
 
-// coreDump has a child die of a signal that dumps core, with the limit raised
-// as far as it goes.
+// coreDump raises the limit on core dumps as far as it goes.
 func coreDump() error {
 	lim := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 	if unix.Prlimit(0, unix.RLIMIT_CORE, &lim, nil) != nil {

@@ -20,7 +20,8 @@ import (
 	"syscall"
 )
 
-// attempt is a row of the table. An error from try means that it was refused.
+// attempt is a row of the table. An error from try means that it was refused,
+// but errNotTried.
 type attempt struct {
 	name  string
 	allow bool
@@ -40,7 +41,7 @@ func main() {
 		os.Exit(try(table, os.Args[2]))
 	}
 	machine := os.Getenv("RIG") != "container"
-	bad := 0
+	rows, bad := 0, 0
 	fmt.Println("| tried | wanted | got | |\n|---|---|---|---|")
 	for _, a := range table {
 		if a.machine && !machine {
@@ -48,11 +49,14 @@ func main() {
 		}
 		got, why := run(a.name)
 		verdict := "as wanted"
-		if got != a.allow {
+		if got != word(a.allow) {
 			verdict, bad = "**not as wanted**", bad+1
 		}
-		fmt.Printf("| %s | %s | %s | %s |\n", a.name, word(a.allow), strings.TrimSuffix(word(got)+": "+why, ": "), verdict)
+		rows++
+		fmt.Printf("| %s | %s | %s | %s |\n", a.name, word(a.allow), strings.TrimSuffix(got+": "+why, ": "), verdict)
 	}
+	// Who reads the table can tell that none is missing.
+	fmt.Printf("\n%d rows\n", rows)
 	if bad > 0 {
 		os.Exit(1)
 	}
@@ -65,7 +69,14 @@ func word(allowed bool) string {
 	return "denied"
 }
 
-// try makes one attempt: exit code 0 when it was allowed, 1 when not.
+// The exit codes of one attempt. Go's runtime ends with 2 when it cannot go on.
+const (
+	allowed  = 0
+	denied   = 1
+	untested = 3
+)
+
+// try makes one attempt.
 func try(table []attempt, name string) int {
 	for _, a := range table {
 		if a.name != name {
@@ -73,13 +84,17 @@ func try(table []attempt, name string) int {
 		}
 		err := a.try()
 		if err == nil {
-			return 0
+			return allowed
+		}
+		if errors.Is(err, errNotTried) {
+			fmt.Println(err)
+			return untested
 		}
 		fmt.Println(reason(err))
-		return 1
+		return denied
 	}
 	fmt.Println("no such attempt")
-	return 3
+	return untested
 }
 
 // reason is an error's last part, without the path, which the name tells.
@@ -91,25 +106,30 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// run makes an attempt in a process of its own and says whether it was allowed,
-// and if not, by what it was refused.
-func run(name string) (bool, string) {
+// run makes an attempt in a process of its own and says what came of it, and by
+// what it was refused.
+func run(name string) (got, why string) {
 	cmd := exec.Command("/proc/self/exe", "try", name)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
-	if err == nil {
-		return true, ""
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return word(true), ""
+	case !errors.As(err, &exit):
+		return "not tried", err.Error()
+	case exit.ExitCode() == untested:
+		return "not tried", strings.TrimPrefix(strings.TrimSpace(out.String()), "not tried: ")
 	}
-	if line, _, ok := strings.Cut(errs.String(), "\n"); ok { // Go's runtime, when it cannot go on
-		return false, strings.TrimPrefix(line, "runtime: ")
+	if line, _, ok := strings.Cut(errs.String(), "\n"); ok { // Go's runtime
+		return word(false), strings.TrimPrefix(line, "runtime: ")
 	}
 	if said := strings.TrimSpace(out.String()); said != "" {
-		return false, said
+		return word(false), said
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
-		return false, exit.Sys().(syscall.WaitStatus).Signal().String()
+	if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
+		return word(false), status.Signal().String()
 	}
-	return false, err.Error()
+	return word(false), err.Error()
 }
