@@ -33,7 +33,7 @@ cat >/etc/egret/egret.yaml <<-YAML
 YAML
 systemctl reload egret
 for camera in own xnnpack $([ "$RIG" = guest ] && echo ssd); do
-	eventually "predictions of the camera $camera arrive" 300 grep -q "\"camera\":\"$camera\"" /tmp/predictions
+	eventually "predictions of the camera $camera arrive" 900 grep -q "\"camera\":\"$camera\"" /tmp/predictions
 done
 check "XNNPACK runs the int8 model" answers /api/status '"delegate":"xnnpack"'
 check "strace saw calls that fail in the ordinary way" test -s /tmp/calls
