@@ -36,6 +36,10 @@ func (r *run) window(ctx context.Context) error {
 	}
 	settled := time.Since(began).Seconds()
 	values, err := r.quiet(ctx)
+	if err != nil && ctx.Err() == nil {
+		r.result.Missed = append(r.result.Missed, fmt.Sprintf("%.0f s: %v", time.Since(r.start).Seconds(), err))
+		return nil
+	}
 	if err != nil {
 		return err
 	}

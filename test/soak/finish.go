@@ -15,6 +15,11 @@ import (
 
 // finish ends the agent and looks whether all that it said is true.
 func (r *run) finish(ctx context.Context) error {
+	missed := fmt.Sprintf("%d of %d", len(r.result.Missed), len(r.result.Missed)+len(r.result.Windows))
+	if len(r.result.Missed) > 0 {
+		missed += ", the first at " + r.result.Missed[0]
+	}
+	r.check("calm windows that could not be measured", missed, 10*len(r.result.Missed) <= len(r.result.Windows))
 	code, err := r.agent.stop()
 	if err != nil {
 		return err

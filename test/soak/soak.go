@@ -40,6 +40,7 @@ type result struct {
 	Samples []sample       `json:"samples"`
 	Checks  []check        `json:"checks"`
 	Limits  []verdict      `json:"limits"`
+	Missed  []string       `json:"missed"` // calm windows that could not be measured, and why
 }
 
 // check is something that holds or does not, at the end.
@@ -77,8 +78,10 @@ func soak(ctx context.Context, o options) (err error) {
 	}
 	r.camerasDeck = &deck{kinds: r.faults.ofCameras(), rng: rand.New(rand.NewPCG(o.seed, 2))}
 	r.deliveryDeck = &deck{kinds: r.faults.ofDelivery(), rng: rand.New(rand.NewPCG(o.seed, 3))}
-	if err := r.cycles(ctx); err != nil {
+	if err := r.cycles(ctx); ctx.Err() != nil {
 		return err
+	} else if err != nil { // what was measured until then is worth a look
+		r.check("the run came to its end", err.Error(), false)
 	}
 	r.result.Seconds = time.Since(r.start).Seconds()
 	if err := r.finish(ctx); err != nil {
