@@ -103,7 +103,7 @@ func (d *doctor) checkAround() {
 	if v, asked := d.Power(d.cfg.Governor.SlowAt); asked {
 		d.say("power", v)
 	}
-	d.say("clock", d.Clock(time.Now()))
+	d.say("clock", d.Clock(time.Now(), d.unit))
 	if d.unit != nil {
 		d.say("service", d.unit.Verdict())
 	}

@@ -39,8 +39,8 @@ func (d Device) Program(words []string, u *Unit) Verdict {
 	if u == nil {
 		return Verdict{Level: OK}
 	}
-	if hidden(path) {
-		return Verdict{Fail, fmt.Sprintf("%s is in a home folder, which the service does not see: move it to /usr/local/bin", path)}
+	if why := u.unrunnable(path); why != "" {
+		return Verdict{Fail, fmt.Sprintf("%s is in %s: move it to /usr/local/bin", path, why)}
 	}
 	line := strings.Join(words, " ")
 	switch {
@@ -50,6 +50,20 @@ func (d Device) Program(words []string, u *Unit) Verdict {
 		return u.needs("a Jetson's CSI camera", jetsonDevices)
 	}
 	return Verdict{Level: OK}
+}
+
+// unrunnable says where a program lies that the unit's sandbox keeps from being
+// run; empty when it does not.
+func (u *Unit) unrunnable(path string) string {
+	if hidden(path) {
+		return "a home folder, which the service does not see"
+	}
+	for _, dir := range u.NoExec {
+		if within(path, dir) {
+			return dir + ", from where the service may run nothing"
+		}
+	}
+	return ""
 }
 
 func hidden(path string) bool {
