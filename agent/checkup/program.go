@@ -55,8 +55,8 @@ func (d Device) Program(words []string, u *Unit) Verdict {
 // unrunnable says where a program lies that the unit's sandbox keeps from being
 // run; empty when it does not.
 func (u *Unit) unrunnable(path string) string {
-	if hidden(path) {
-		return "a home folder, which the service does not see"
+	if dir := u.hides(path); dir != "" {
+		return dir + ", which the service does not see"
 	}
 	for _, dir := range u.NoExec {
 		if within(path, dir) {
@@ -66,11 +66,13 @@ func (u *Unit) unrunnable(path string) string {
 	return ""
 }
 
-func hidden(path string) bool {
-	for _, dir := range []string{"/home/", "/root/", "/run/user/"} {
-		if strings.HasPrefix(path, dir) {
-			return true
+// hides is the folder around path that the unit's sandbox does not show; empty
+// when it shows it.
+func (u *Unit) hides(path string) string {
+	for _, dir := range u.Hidden {
+		if within(path, dir) {
+			return dir
 		}
 	}
-	return false
+	return ""
 }

@@ -31,6 +31,7 @@ type Unit struct {
 	Devices             []string // DeviceAllow
 	MemoryMax           uint64   // bytes; 0: no limit
 	NoExec              []string // NoExecPaths: nothing in and below these may be run
+	Hidden              []string // folders that its sandbox does not show
 	ClockHidden         bool     // ProtectClock: the kernel may not be asked about its clock
 }
 
@@ -41,7 +42,7 @@ const unanswered = "unanswered"
 const unitPatience = 5 * time.Second
 
 var unitProperties = "LoadState,ActiveState,SubState,Result,UnitFileState,ExecStart,StateChangeTimestamp,ExecMainStatus,ExecMainCode," +
-	"NRestarts,MainPID,NeedDaemonReload,DropInPaths,User,Group,SupplementaryGroups,DevicePolicy,DeviceAllow,MemoryMax,ProtectClock,NoExecPaths"
+	"NRestarts,MainPID,NeedDaemonReload,DropInPaths,User,Group,SupplementaryGroups,DevicePolicy,DeviceAllow,MemoryMax,ProtectClock,NoExecPaths,ProtectHome,PrivateTmp"
 
 // Unit asks systemd for egret.service. It is nil where systemd does not run, as
 // in most containers, and where there is no such unit.
@@ -93,6 +94,12 @@ func parseUnit(text string) *Unit {
 		if f := strings.Fields(allow); len(f) > 0 {
 			u.Devices = append(u.Devices, f[0])
 		}
+	}
+	if home := one("ProtectHome"); home == "yes" || home == "tmpfs" {
+		u.Hidden = append(u.Hidden, "/home", "/root", "/run/user")
+	}
+	if one("PrivateTmp") == "yes" {
+		u.Hidden = append(u.Hidden, "/tmp", "/var/tmp")
 	}
 	for _, dir := range strings.Fields(one("NoExecPaths")) {
 		u.NoExec = append(u.NoExec, strings.TrimLeft(dir, "-+")) // - is for "if it is there"

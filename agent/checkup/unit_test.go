@@ -32,6 +32,8 @@ DeviceAllow=char-usb_device rw
 MemoryMax=536870912
 ProtectClock=yes
 NoExecPaths=
+ProtectHome=yes
+PrivateTmp=no
 `
 
 // unit is shown with other values, each written Name=value.
@@ -133,7 +135,10 @@ func TestProgram(t *testing.T) {
 	holds(t, d.Program([]string{"gst-launch-1.0", "videotestsrc"}, unit(t)), OK, "")
 	holds(t, d.Program([]string{"other"}, unit(t)), OK, "")
 	holds(t, d.Program([]string{"other"}, unit(t, "NoExecPaths=/var/lib/egret "+dir)), Fail, "may run nothing: move it to /usr/local/bin")
-	if !hidden("/home/pi/bin/camera") || hidden("/usr/bin/home/x") {
+	if unit(t, "PrivateTmp=yes").hides("/tmp/camera") != "/tmp" {
+		t.Error("shows the machine's /tmp to a service with one of its own")
+	}
+	if unit(t).hides("/home/pi/bin/camera") == "" || unit(t).hides("/usr/bin/home/x") != "" || unit(t, "ProtectHome=read-only").hides("/home/pi/x") != "" {
 		t.Error("mistakes what the service does not see")
 	}
 }
