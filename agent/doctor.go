@@ -50,7 +50,7 @@ func Doctor(ctx context.Context, cfg configs.Config, o DoctorOptions, report fun
 	if errors.Is(d.boxErr, outbox.ErrLocked) {
 		d.agent, d.agentErr = askAgent(ctx, cfg)
 	}
-	d.say("configuration", checkup.Verdict{Level: checkup.OK, Detail: o.ConfigPath})
+	d.say("configuration", d.checkFiles(o.ConfigPath))
 	for _, m := range cfg.Models {
 		detail, err := d.checkModel(ctx, m)
 		d.say("model "+m.Name, checkup.Of(detail, err))
@@ -86,7 +86,9 @@ func (d *doctor) say(name string, v checkup.Verdict) {
 	if v.Level == checkup.Fail {
 		d.ok = false
 	}
-	d.report(Check{Name: name, OK: v.Level != checkup.Fail, Level: v.Level, Detail: v.Detail})
+	// One line for each, whatever an error of another program brings along.
+	detail := strings.Join(strings.FieldsFunc(v.Detail, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	d.report(Check{Name: name, OK: v.Level != checkup.Fail, Level: v.Level, Detail: detail})
 }
 
 // checkAround looks at the device itself. What a device does not have gets no
@@ -103,7 +105,7 @@ func (d *doctor) checkAround() {
 	if v, asked := d.Power(d.cfg.Governor.SlowAt); asked {
 		d.say("power", v)
 	}
-	d.say("clock", d.Clock(time.Now()))
+	d.say("clock", d.Clock(time.Now(), d.unit))
 	if d.unit != nil {
 		d.say("service", d.unit.Verdict())
 	}
@@ -130,6 +132,9 @@ func (d *doctor) checkModel(ctx context.Context, m configs.Model) (string, error
 	b, err := OpenModel(m)
 	if err != nil {
 		return "", err
+	}
+	if why := d.Unread(b.ModelPath, d.unit); why != "" {
+		return "", errors.New(why)
 	}
 	t := NewTuner(cfg.Inference, cfg.StateDir, log)
 	t.Memory.ReadOnly = true
@@ -263,8 +268,11 @@ func (d *doctor) checkDisk() checkup.Verdict {
 	}
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
-	if why := d.Denied(dir, d.unit); why != "" && !absent {
-		return checkup.Verdict{Level: checkup.Fail, Detail: why}
+	// A file of root's, of an egret that was run by hand, stops the service too.
+	for _, path := range []string{dir, filepath.Join(dir, OutboxFile)} {
+		if why := d.Denied(path, d.unit); why != "" && !absent {
+			return checkup.Verdict{Level: checkup.Fail, Detail: why}
+		}
 	}
 	v := d.Storage(checkup.Storage{
 		Dir: dir, Free: (&sensors.Host{}).Read(dir).DiskFree,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +44,14 @@ func (d *doctor) checkCamera(ctx context.Context, cc configs.Camera) checkup.Ver
 	if d.agent != nil {
 		hint = checkup.Verdict{Level: checkup.Warn, Detail: "the running agent does not have it so yet: sudo systemctl reload egret"}
 	}
+	if words != nil && d.agentErr != nil {
+		return checkup.Verdict{Level: checkup.Warn, Detail: fmt.Sprintf("not tried, the running agent may have it and cannot be asked: %v", d.agentErr)}
+	}
 	detail, err := firstFrame(ctx, src)
 	if err != nil {
+		if d.agentErr != nil && d.heldByAgent(device) {
+			return checkup.Verdict{Level: checkup.Warn, Detail: fmt.Sprintf("the running agent has it open; whether pictures come it cannot be asked: %v", d.agentErr)}
+		}
 		return checkup.Of("", fmt.Errorf("%w%s", err, d.busy(device)))
 	}
 	return worse(checkup.Verdict{Level: checkup.OK, Detail: detail}, hint)
@@ -77,8 +85,41 @@ func (d *doctor) busy(device string) string {
 	return ""
 }
 
-// firstFrame runs the source until its first frame.
-func firstFrame(ctx context.Context, src sensors.Source) (detail string, err error) {
+// heldByAgent tells whether who has the outbox has this device too.
+func (d *doctor) heldByAgent(device string) bool {
+	if device == "" {
+		return false
+	}
+	agents := d.Holders(filepath.Join(d.cfg.StateDir, OutboxFile))
+	return slices.ContainsFunc(d.Holders(device), func(h checkup.Holder) bool { return slices.Contains(agents, h) })
+}
+
+// driverPatience is how long a source may take to end when it is told to.
+const driverPatience = 7 * time.Second
+
+// firstFrame runs the source until its first frame. A driver that hangs would
+// not return from the kernel: it is left behind.
+func firstFrame(ctx context.Context, src sensors.Source) (string, error) {
+	type outcome struct {
+		detail string
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		detail, err := runToFrame(ctx, src)
+		done <- outcome{detail, err}
+	}()
+	hung := time.NewTimer(cameraPatience + driverPatience)
+	defer hung.Stop()
+	select {
+	case o := <-done:
+		return o.detail, o.err
+	case <-hung.C:
+		return "", fmt.Errorf("%s neither gives a frame nor ends: does its driver hang? dmesg | tail, then pull it out and plug it in", src)
+	}
+}
+
+func runToFrame(ctx context.Context, src sensors.Source) (detail string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cameraPatience)
 	defer cancel()
 	start := time.Now()

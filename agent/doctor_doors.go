@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -101,8 +102,10 @@ func (d *doctor) checkAPI(ctx context.Context) checkup.Verdict {
 		return checkup.Of("off", nil)
 	case d.agent != nil:
 		return checkup.Of(fmt.Sprintf("%s, the agent (%s) answers and is up since %s", doorsOf(cfg), d.agent.Version, d.agent.since()), nil)
+	case d.agentErr != nil && (!cfg.Enabled || cfg.TLS.ClientCAFile != ""):
+		return checkup.Of(fmt.Sprintf("%s, an agent runs and cannot be asked: %v", doorsOf(cfg), d.agentErr), nil)
 	case d.agentErr != nil:
-		return checkup.Verdict{Level: checkup.Warn, Detail: fmt.Sprintf("%s, an agent runs and does not answer: %v%s", doorsOf(cfg), d.agentErr, d.taken(cfg.Listen))}
+		return checkup.Verdict{Level: checkup.Warn, Detail: fmt.Sprintf("%s, an agent runs and does not answer: %v%s", doorsOf(cfg), d.agentErr, d.intruder(cfg.Listen))}
 	}
 	for _, door := range []struct {
 		on   bool
@@ -124,6 +127,16 @@ func canListen(ctx context.Context, addr string) error {
 		return err
 	}
 	return ln.Close()
+}
+
+// intruder is taken, unless it is the agent itself that has the port.
+func (d *doctor) intruder(addr string) string {
+	_, text, _ := net.SplitHostPort(addr)
+	port, _ := strconv.Atoi(text) // 0 is nobody's
+	if h, ok := d.Listener(port); ok && slices.Contains(d.Holders(filepath.Join(d.cfg.StateDir, OutboxFile)), h) {
+		return ""
+	}
+	return d.taken(addr)
 }
 
 // taken names who listens at a port, for the end of an error's line.

@@ -148,6 +148,9 @@ func (s *agentState) camera(name, source string) (agentCamera, bool) {
 func (c agentCamera) verdict() checkup.Verdict {
 	switch c.State {
 	case "running":
+		if c.Captured == 0 {
+			return checkup.Verdict{Level: checkup.Warn, Detail: "the running agent has it, and no frame of it yet: ask again in ten seconds"}
+		}
 		return checkup.Verdict{Level: checkup.OK, Detail: fmt.Sprintf("the running agent has it: %d frames so far, %.1f predictions/s", c.Captured, c.FPS)}
 	case "ended":
 		return checkup.Verdict{Level: checkup.OK, Detail: fmt.Sprintf("the running agent has read all of it: %d frames", c.Captured)}

@@ -71,6 +71,25 @@ func TestDenied(t *testing.T) {
 	if why := d.Denied("/dev", unit); !strings.Contains(why, "chown") {
 		t.Errorf("a folder of another user's: %q", why)
 	}
+	for mode, says := range map[os.FileMode]string{0o644: "", 0o600: "chmod g+r /srv/password", 0o640: "chgrp egret /srv/password"} {
+		add(t, d, "srv/password", "secret")
+		if err := os.Chmod(filepath.Join(d.Root, "srv/password"), mode); err != nil {
+			t.Fatal(err)
+		}
+		unit.Groups = nil
+		if why := d.Unread("/srv/password", unit); (why == "") != (says == "") || !strings.Contains(why, says) {
+			t.Errorf("a file of mode %04o: %q, want %q", mode, why, says)
+		}
+	}
+	if err := os.Chmod(filepath.Join(d.Root, "srv"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if why := d.Unread("/srv/password", unit); !strings.Contains(why, "may not enter /srv") {
+		t.Errorf("in a closed folder: %q", why)
+	}
+	if why := d.Unread("/home/pi/model", &Unit{User: "egret", Hidden: []string{"/home"}}); !strings.Contains(why, "does not see") {
+		t.Errorf("in a home: %q", why)
+	}
 	if why := d.Denied("/dev/video0", &Unit{User: "stranger"}); why != "" {
 		t.Errorf("of a user that is not known: %q", why)
 	}

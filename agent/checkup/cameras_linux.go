@@ -57,3 +57,9 @@ func machine() string {
 	}
 	return unix.ByteSliceToString(u.Machine[:])
 }
+
+// listed tells whether a file has an access control list beside its mode.
+func listed(path string) bool {
+	n, err := unix.Getxattr(path, "system.posix_acl_access", nil)
+	return err == nil && n > 0
+}

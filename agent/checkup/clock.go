@@ -15,8 +15,10 @@ const firstYear = 2026
 var timeServices = []string{"systemd-timesyn", "chronyd", "ntpd", "ntpsec", "openntpd"}
 
 // Clock tells whether the clock can be believed. One that is not synchronised
-// is no failure: results made before are corrected afterwards.
-func (d Device) Clock(now time.Time) Verdict {
+// is no failure: results made before are corrected afterwards. The service's
+// sandbox sees less than the doctor does: of other time services than
+// systemd-timesyncd, which leaves a mark, it learns nothing.
+func (d Device) Clock(now time.Time, u *Unit) Verdict {
 	stamp := now.UTC().Format(time.RFC3339)
 	if now.UTC().Year() < firstYear {
 		return Verdict{Fail, fmt.Sprintf("it is %s here: certificates and signatures cannot be judged; %s", stamp, d.setClock())}
@@ -31,6 +33,8 @@ func (d Device) Clock(now time.Time) Verdict {
 		return Verdict{Warn, err.Error() + ": a container may not ask, and has its host's clock"}
 	case !synced:
 		return Verdict{Warn, fmt.Sprintf("not synchronised (it says %s): %s", stamp, d.setClock())}
+	case u != nil && u.ClockHidden && !d.exists("run/systemd/timesync/synchronized"):
+		return Verdict{Warn, "synchronised, but not by systemd-timesyncd, so that the service does not know: " + use("time-service.conf")}
 	}
 	return Verdict{OK, "synchronised, " + stamp}
 }

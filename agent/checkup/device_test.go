@@ -45,11 +45,15 @@ func TestClock(t *testing.T) {
 		return d
 	}
 	chrony := map[string]string{"proc/9/comm": "chronyd\n"}
-	holds(t, device(true, nil, nil).Clock(now), OK, "synchronised, 2026-11-21")
-	holds(t, device(false, nil, nil).Clock(now), Warn, "no time service runs")
-	holds(t, device(false, nil, chrony).Clock(now), Warn, "chronyd runs and has not set it yet")
-	holds(t, device(false, errors.New("cannot be read"), nil).Clock(now), Warn, "cannot be read")
-	holds(t, device(true, nil, nil).Clock(time.Unix(1000, 0)), Fail, "it is 1970")
+	holds(t, device(true, nil, nil).Clock(now, nil), OK, "synchronised, 2026-11-21")
+	holds(t, device(false, nil, nil).Clock(now, nil), Warn, "no time service runs")
+	holds(t, device(false, nil, chrony).Clock(now, nil), Warn, "chronyd runs and has not set it yet")
+	holds(t, device(false, errors.New("cannot be read"), nil).Clock(now, nil), Warn, "cannot be read")
+	holds(t, device(true, nil, nil).Clock(time.Unix(1000, 0), nil), Fail, "it is 1970")
+	service := &Unit{ClockHidden: true}
+	holds(t, device(true, nil, chrony).Clock(now, service), Warn, "examples/time-service.conf")
+	holds(t, device(true, nil, chrony).Clock(now, &Unit{}), OK, "synchronised")
+	holds(t, device(true, nil, map[string]string{"run/systemd/timesync/synchronized": ""}).Clock(now, service), OK, "synchronised")
 }
 
 const mountinfo = `21 1 179:2 / / rw,noatime - ext4 /dev/mmcblk0p2 rw

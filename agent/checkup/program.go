@@ -39,8 +39,8 @@ func (d Device) Program(words []string, u *Unit) Verdict {
 	if u == nil {
 		return Verdict{Level: OK}
 	}
-	if hidden(path) {
-		return Verdict{Fail, fmt.Sprintf("%s is in a home folder, which the service does not see: move it to /usr/local/bin", path)}
+	if why := u.unrunnable(path); why != "" {
+		return Verdict{Fail, fmt.Sprintf("%s is in %s: move it to /usr/local/bin", path, why)}
 	}
 	line := strings.Join(words, " ")
 	switch {
@@ -52,11 +52,27 @@ func (d Device) Program(words []string, u *Unit) Verdict {
 	return Verdict{Level: OK}
 }
 
-func hidden(path string) bool {
-	for _, dir := range []string{"/home/", "/root/", "/run/user/"} {
-		if strings.HasPrefix(path, dir) {
-			return true
+// unrunnable says where a program lies that the unit's sandbox keeps from being
+// run; empty when it does not.
+func (u *Unit) unrunnable(path string) string {
+	if dir := u.hides(path); dir != "" {
+		return dir + ", which the service does not see"
+	}
+	for _, dir := range u.NoExec {
+		if within(path, dir) {
+			return dir + ", from where the service may run nothing"
 		}
 	}
-	return false
+	return ""
+}
+
+// hides is the folder around path that the unit's sandbox does not show; empty
+// when it shows it.
+func (u *Unit) hides(path string) string {
+	for _, dir := range u.Hidden {
+		if within(path, dir) {
+			return dir
+		}
+	}
+	return ""
 }

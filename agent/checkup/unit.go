@@ -2,9 +2,11 @@ package checkup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 
 // Unit is what systemd says of egret.service.
 type Unit struct {
+	Load                string // LoadState: loaded, or why it is not
 	Active, Sub, Result string // ActiveState, SubState, Result
 	Enabled             string // UnitFileState
 	Command             string // ExecStart
@@ -27,13 +30,19 @@ type Unit struct {
 	Closed              bool     // only Devices may be opened
 	Devices             []string // DeviceAllow
 	MemoryMax           uint64   // bytes; 0: no limit
+	NoExec              []string // NoExecPaths: nothing in and below these may be run
+	Hidden              []string // folders that its sandbox does not show
+	ClockHidden         bool     // ProtectClock: the kernel may not be asked about its clock
 }
+
+// unanswered stands for LoadState where systemd did not say it.
+const unanswered = "unanswered"
 
 // unitPatience bounds the question: a doctor that hangs helps nobody.
 const unitPatience = 5 * time.Second
 
 var unitProperties = "LoadState,ActiveState,SubState,Result,UnitFileState,ExecStart,StateChangeTimestamp,ExecMainStatus,ExecMainCode," +
-	"NRestarts,MainPID,NeedDaemonReload,DropInPaths,User,Group,SupplementaryGroups,DevicePolicy,DeviceAllow,MemoryMax"
+	"NRestarts,MainPID,NeedDaemonReload,DropInPaths,User,Group,SupplementaryGroups,DevicePolicy,DeviceAllow,MemoryMax,ProtectClock,NoExecPaths,ProtectHome,PrivateTmp"
 
 // Unit asks systemd for egret.service. It is nil where systemd does not run, as
 // in most containers, and where there is no such unit.
@@ -44,8 +53,11 @@ func (d Device) Unit(ctx context.Context) *Unit {
 	ctx, cancel := context.WithTimeout(ctx, unitPatience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "systemctl", "show", "egret.service", "--no-pager", "--property="+unitProperties).Output()
-	if err != nil {
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
 		return nil
+	case err != nil:
+		return &Unit{Load: unanswered}
 	}
 	return parseUnit(string(out))
 }
@@ -61,17 +73,18 @@ func parseUnit(text string) *Unit {
 	}
 	one := func(name string) string { return strings.Join(get[name], " ") }
 	number := func(name string) int { n, _ := strconv.Atoi(one(name)); return n }
-	if one("LoadState") != "loaded" {
+	if load := one("LoadState"); load == "" || load == "not-found" {
 		return nil
 	}
 	u := &Unit{
+		Load:   one("LoadState"),
 		Active: one("ActiveState"), Sub: one("SubState"), Result: one("Result"), Enabled: one("UnitFileState"),
 		Command: one("ExecStart"), Since: one("StateChangeTimestamp"), Exit: number("ExecMainStatus"),
 		Killed: number("ExecMainCode") > 1, // CLD_EXITED is 1
 		PID:    number("MainPID"), Restarts: number("NRestarts"), NeedReload: one("NeedDaemonReload") == "yes",
 		DropIns: strings.Fields(one("DropInPaths")), User: one("User"),
 		Groups: strings.Fields(one("Group") + " " + one("SupplementaryGroups")),
-		Closed: one("DevicePolicy") != "auto" && one("DevicePolicy") != "",
+		Closed: one("DevicePolicy") != "auto" && one("DevicePolicy") != "", ClockHidden: one("ProtectClock") == "yes",
 	}
 	u.MemoryMax, _ = strconv.ParseUint(one("MemoryMax"), 10, 64) // infinity is no number
 	if u.MemoryMax == 1<<64-1 {
@@ -82,17 +95,37 @@ func parseUnit(text string) *Unit {
 			u.Devices = append(u.Devices, f[0])
 		}
 	}
+	if home := one("ProtectHome"); home == "yes" || home == "tmpfs" {
+		u.Hidden = append(u.Hidden, "/home", "/root", "/run/user")
+	}
+	if one("PrivateTmp") == "yes" {
+		u.Hidden = append(u.Hidden, "/tmp", "/var/tmp")
+	}
+	for _, dir := range strings.Fields(one("NoExecPaths")) {
+		u.NoExec = append(u.NoExec, strings.TrimLeft(dir, "-+")) // - is for "if it is there"
+	}
 	return u
 }
 
-// Runs tells whether the service starts the agent with this configuration.
+// Runs tells whether the service starts the agent with this configuration. Of a
+// unit that is masked or wrong nobody knows, and that is worth saying.
 func (u *Unit) Runs(config string) bool {
-	return u != nil && strings.Contains(u.Command, config+" ")
+	if u == nil || u.Load != "loaded" {
+		return u != nil
+	}
+	config, err := filepath.Abs(config)
+	return err == nil && (strings.Contains(u.Command, " "+config+" ") || strings.Contains(u.Command, "="+config+" "))
 }
 
 // Verdict is how the service is.
 func (u *Unit) Verdict() Verdict {
 	switch {
+	case u.Load == unanswered:
+		return Verdict{Warn, fmt.Sprintf("systemd did not answer within %v: systemctl status egret", unitPatience)}
+	case u.Load == "masked":
+		return Verdict{Warn, "is masked, so nothing starts it: sudo systemctl unmask egret && sudo systemctl enable --now egret"}
+	case u.Load != "loaded":
+		return Verdict{Fail, fmt.Sprintf("systemd cannot read its unit (%s): systemctl status egret names the line, often one of a drop-in", u.Load)}
 	case u.Active == "failed":
 		return Verdict{Fail, fmt.Sprintf("failed since %s, %s", u.Since, u.cause())}
 	case u.Sub == "auto-restart":
@@ -101,6 +134,8 @@ func (u *Unit) Verdict() Verdict {
 		return Verdict{Warn, "its unit or a drop-in was changed and is not in force: sudo systemctl daemon-reload && sudo systemctl restart egret"}
 	case u.Active == "activating":
 		return Verdict{Warn, "is starting since " + u.Since + ": journalctl -fu egret"}
+	case u.Active == "reloading":
+		return Verdict{OK, "is reading its configuration anew"}
 	case u.Active != "active" && u.Enabled != "enabled":
 		return Verdict{Warn, "does not run and will not at the next boot: sudo systemctl enable --now egret"}
 	case u.Active != "active":
@@ -139,6 +174,10 @@ func (u *Unit) cause() string {
 		return "exit code 216, a group in SupplementaryGroups= does not exist: groupadd --system it, or take the drop-in away"
 	case u.Exit == 217:
 		return "exit code 217, there is no user egret: sudo systemd-sysusers"
+	case u.Exit == 226:
+		return "exit code 226, a folder that a drop-in names in its sandbox is not there: " + look
+	case u.Exit == 243:
+		return "exit code 243, a file of LoadCredential= is not there or cannot be decrypted: " + look
 	}
 	return fmt.Sprintf("exit code %d: %s", u.Exit, look)
 }
@@ -169,6 +208,11 @@ func (u *Unit) needs(what string, o opened) Verdict {
 			}
 		}
 	}
-	return Verdict{Warn, fmt.Sprintf("the service's sandbox is closed to %s: sudo mkdir -p /etc/systemd/system/egret.service.d && "+
-		"sudo cp /usr/share/doc/egret/examples/%s /etc/systemd/system/egret.service.d/ && sudo systemctl daemon-reload && sudo systemctl restart egret", what, o.dropIn)}
+	return Verdict{Warn, fmt.Sprintf("the service's sandbox is closed to %s: %s", what, use(o.dropIn))}
+}
+
+// use is how to put a drop-in of the package in force.
+func use(dropIn string) string {
+	return "sudo mkdir -p /etc/systemd/system/egret.service.d && sudo cp /usr/share/doc/egret/examples/" + dropIn +
+		" /etc/systemd/system/egret.service.d/ && sudo systemctl daemon-reload && sudo systemctl restart egret"
 }

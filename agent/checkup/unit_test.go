@@ -30,6 +30,10 @@ DevicePolicy=closed
 DeviceAllow=char-video4linux rw
 DeviceAllow=char-usb_device rw
 MemoryMax=536870912
+ProtectClock=yes
+NoExecPaths=
+ProtectHome=yes
+PrivateTmp=no
 `
 
 // unit is shown with other values, each written Name=value.
@@ -57,6 +61,10 @@ func TestUnit(t *testing.T) {
 	}{
 		{"active", nil, OK, "active since Sat 2026-11-21 10:00:00 UTC, with coral-usb.conf"},
 		{"restarted", []string{"NRestarts=3"}, OK, "started again 3 times"},
+		{"reloading", []string{"ActiveState=reloading", "SubState=reload-notify"}, OK, "reading its configuration"},
+		{"masked", []string{"LoadState=masked", "ActiveState=inactive"}, Warn, "unmask"},
+		{"a wrong line in a drop-in", []string{"LoadState=bad-setting", "ActiveState=inactive"}, Fail, "bad-setting"},
+		{"no credential", []string{"ActiveState=activating", "SubState=auto-restart", "ExecMainStatus=243", "ExecMainCode=1"}, Fail, "LoadCredential="},
 		{"not enabled", []string{"UnitFileState=disabled"}, Warn, "systemctl enable egret"},
 		{"stopped", []string{"ActiveState=inactive"}, Warn, "systemctl start egret"},
 		{"stopped and not enabled", []string{"ActiveState=inactive", "UnitFileState=disabled"}, Warn, "enable --now"},
@@ -80,6 +88,12 @@ func TestParseUnit(t *testing.T) {
 	u := unit(t)
 	if !u.Runs("/etc/egret/egret.yaml") || u.Runs("/etc/egret/egret") || (*Unit)(nil).Runs("/etc/egret/egret.yaml") {
 		t.Error("mistakes which configuration it runs")
+	}
+	if u.Runs("egret.yaml") || u.Runs("/egret/egret.yaml") {
+		t.Error("takes a file of the same name elsewhere for the service's")
+	}
+	if wrong := unit(t, "LoadState=bad-setting", "ExecStart="); !wrong.Runs("/etc/egret/egret.yaml") {
+		t.Error("is silent about a unit that cannot be loaded")
 	}
 	if u.MemoryMax != 512<<20 || u.PID != 412 || strings.Join(u.Groups, " ") != "egret video plugdev" || strings.Join(u.Devices, " ") != "char-video4linux char-usb_device" {
 		t.Errorf("%+v", u)
@@ -120,7 +134,11 @@ func TestProgram(t *testing.T) {
 	holds(t, d.Program([]string{"gst-launch-1.0", "nvarguscamerasrc"}, unit(t)), Warn, "examples/jetson.conf")
 	holds(t, d.Program([]string{"gst-launch-1.0", "videotestsrc"}, unit(t)), OK, "")
 	holds(t, d.Program([]string{"other"}, unit(t)), OK, "")
-	if !hidden("/home/pi/bin/camera") || hidden("/usr/bin/home/x") {
+	holds(t, d.Program([]string{"other"}, unit(t, "NoExecPaths=/var/lib/egret "+dir)), Fail, "may run nothing: move it to /usr/local/bin")
+	if unit(t, "PrivateTmp=yes").hides("/tmp/camera") != "/tmp" {
+		t.Error("shows the machine's /tmp to a service with one of its own")
+	}
+	if unit(t).hides("/home/pi/bin/camera") == "" || unit(t).hides("/usr/bin/home/x") != "" || unit(t, "ProtectHome=read-only").hides("/home/pi/x") != "" {
 		t.Error("mistakes what the service does not see")
 	}
 }

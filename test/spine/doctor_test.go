@@ -139,3 +139,29 @@ api: {listen: %q}
 		t.Error("the doctor left a state folder behind, which would be root's")
 	}
 }
+
+// TestDoctorBesideSilentAgent: an agent without an API is well, and what it may
+// have is neither taken from it nor called broken.
+func TestDoctorBesideSilentAgent(t *testing.T) {
+	c := newConfig(t, fmt.Sprintf(`
+device: dev
+state_dir: DIR/state
+models: [{name: classifier, path: ROOT/models/%s}]
+cameras:
+  - {name: program, source: "command:sleep 60"}
+mqtt: {enabled: false}
+api: {enabled: false}
+`, classifier))
+	d := started(t, c)
+	all, code := doctor(t, c)
+	if v := all["camera program"]; v.Level != "warn" || !strings.Contains(v.Detail, "api.enabled is false") {
+		t.Errorf("a program's camera: %v", v)
+	}
+	if v := all["API"]; v.Level != "ok" {
+		t.Errorf("an API that is off: %v", v)
+	}
+	if code != 0 {
+		t.Errorf("exit code %d of: %v", code, all)
+	}
+	d.stop()
+}
