@@ -55,7 +55,7 @@ func openProgram(binary string) (*program, error) {
 	}
 	std, err := findLicence(goroot)
 	if err != nil {
-		return nil, fmt.Errorf("Go's own licence: %w", err)
+		return nil, fmt.Errorf("the licence of Go itself: %w", err)
 	}
 	p.modules = append(p.modules, linked{path: "std", version: p.goVer, licence: std})
 	for _, dep := range info.Deps {
