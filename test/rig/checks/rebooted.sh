@@ -7,8 +7,10 @@ systemctl start mosquitto
 mosquitto_sub -c -i rig -q 1 -t "$topic/predictions" >/tmp/predictions &
 listeners=$!
 eventually "everything that waited before the reboot arrives ($(cat /var/lib/rig/stored))" 200 arrive
-# The agent's boots: 1 with the broker, 2 counted, 3 until the reboot, 4 now.
-for boot in 2 3 4; do
+# The agent's boots: the one whose predictions were counted, the one until the
+# reboot, and this. An id is device/boot/number.
+counted=$(head -n 1 /var/lib/rig/ids | cut -d/ -f2)
+for boot in "$counted" $((counted + 1)) $((counted + 2)); do
 	seen() { grep -q "\"boot\":$boot," /tmp/predictions; }
 	eventually "boot $boot of the agent: predictions arrive" 60 seen
 	eventually "boot $boot of the agent: no number is missing" 60 complete "$boot"
