@@ -61,12 +61,12 @@ func zoo(t *testing.T) []beast {
 		{name: "wrong shape", model: tiny, change: func(d []byte) []byte {
 			return bytes.Replace(d, []byte{1, 0, 0, 0, 96, 0, 0, 0, 96, 0, 0, 0, 3, 0, 0, 0}, []byte{1, 0, 0, 0, 96, 0, 0, 0, 96, 0, 0, 0, 4, 0, 0, 0}, 1)
 		}, want: "input"},
-		{name: "wrong type", model: tiny, change: word(t, 2984, 15, 1), want: "Unsupported data type"},
+		{name: "wrong type", model: tiny, change: word(t, 2464, 15, 1), want: "Unsupported data type"},
 		{name: "too few labels", file: "labels.txt", change: func([]byte) []byte { return []byte("red\ngreen\n") }, want: "labels"},
 		{name: "wrong manifest", file: "model.yaml", change: func(d []byte) []byte { return append(d, "tusk: detect\n"...) }, want: "tusk"},
 		{name: "golden sample wrong", file: "model.yaml", change: func(d []byte) []byte { return bytes.ReplaceAll(d, []byte("label: red"), []byte("label: blue")) }, want: "does not see"},
-		{name: "first Invoke fails", model: tiny, change: word(t, 644, 6, 9), want: "Invoke failed"},
-		{name: "crashes", model: tiny, change: word(t, 632, 2, 0x7fffffff), want: "crashed"},
+		{name: "first Invoke fails", model: tiny, change: word(t, 3000, 6, 9), want: "Invoke failed"},
+		{name: "crashes", model: tiny, change: word(t, 2988, 2, 0x7fffffff), want: "crashed"},
 		{name: "hangs", model: smallmodel.Options{Side: 1024, Channels: 256, Layers: 12}, want: "no answer within"},
 		{name: "slow", model: smallmodel.Options{Channels: 128, Layers: 24}, meta: func(m *release.Meta) { m.Limits.MaxSlowdown = 2 }, want: "times as long as the present model"},
 		{name: "large", meta: func(m *release.Meta) { m.Limits.MaxMemory = 1 << 20 }, want: "MiB of memory, at most 1 are allowed"},
