@@ -278,7 +278,7 @@ func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, spec strin
 	var r ProbeReport
 	if hung, ok := t.trials.seen(spec); ok {
 		r = hung
-		r.Reason = "hangs with another model: " + hung.Reason
+		r.Reason = "hung before: " + hung.Reason
 	} else if r = t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: spec, Threads: threads, Budget: tryBudget}); ctx.Err() != nil {
 		return r
 	}
