@@ -87,9 +87,11 @@ make_bases() {
 	fi
 }
 
+# By the short names that the Dockerfile has: podman's own list of them, or the
+# machine's registries.conf, says where they are.
 pull_bases() {
 	for base in golang:1.26-bookworm debian:12-slim; do
-		timeout 300 podman pull --quiet "docker.io/library/$base" >/dev/null 2>"$work/pull" || return 1
+		timeout 300 podman pull --quiet "$base" >/dev/null 2>"$work/pull" || return 1
 	done
 }
 
