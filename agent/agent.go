@@ -294,6 +294,9 @@ func (a *Agent) tuner(inf configs.Inference) *Tuner {
 		a.notify.extend(time.Duration(inf.ProbeTimeout) + 10*time.Second)
 		return probe(ctx, req)
 	}
+	if t.Converter != nil {
+		t.Converter.Watch = func() { a.notify.extend(2*time.Duration(inf.ProbeTimeout) + 10*time.Second) }
+	}
 	return t
 }
 

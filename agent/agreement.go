@@ -47,6 +47,14 @@ func (a Agreement) Share() (share float64, ok bool) {
 	return a.ClearTop1, a.Clear > 0
 }
 
+// Sure is how many answers the share is of.
+func (a Agreement) Sure() int {
+	if a.Task == tflite.Detect {
+		return a.Boxes
+	}
+	return a.Clear
+}
+
 // agreementTally collects an Agreement. The zero value is ready.
 type agreementTally struct {
 	Agreement

@@ -1,6 +1,9 @@
 package agent
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // announce says in one line each what runs.
 func (a *Agent) announce(what string) {
@@ -8,7 +11,7 @@ func (a *Agent) announce(what string) {
 	for _, w := range v.workers {
 		info := w.info.Load()
 		a.log.Info("model loaded", "model", w.name, "version", info.Version, "task", info.Task,
-			"delegate", info.Delegate, "threads", info.Threads, "digest", info.Digest)
+			"delegate", info.Delegate, "threads", info.Threads, "converted", cmp.Or(info.Converted, "no"), "digest", info.Digest)
 	}
 	for _, c := range v.cameras {
 		c.log.Info("camera", "source", c.sup.Source.String(), "model", c.worker.Load().name)

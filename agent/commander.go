@@ -260,7 +260,7 @@ func (a *Agent) diagnosis() payload.Diagnosis {
 		info := w.info.Load()
 		d.Models[w.label()] = payload.ModelInfo{
 			Model:    payload.Model{Name: info.Name, Version: info.Version, Digest: info.Digest},
-			Delegate: info.Delegate, Threads: info.Threads, InvokeUsMean: float64(w.invokes.mean().Nanoseconds()) / 1e3,
+			Delegate: info.Delegate, Converted: info.Converted, Threads: info.Threads, InvokeUsMean: float64(w.invokes.mean().Nanoseconds()) / 1e3,
 		}
 	}
 	if a.opts.Level != nil {

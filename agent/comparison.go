@@ -26,6 +26,9 @@ type Comparing struct {
 	// mirrored, other brightness, noise) until there are Inputs in all.
 	Pictures []string
 	Inputs   int
+	// Budget ends it early once there are Least inputs; 0 does not.
+	Budget time.Duration
+	Least  int
 	// Timeout bounds each answer, and the start of each process.
 	Timeout time.Duration
 	// Watch is called after each input; may be nil.
@@ -62,6 +65,9 @@ type CompareSide struct {
 	times   []time.Duration
 }
 
+// varied is how many pictures are held at once.
+const varied = 8
+
 // Compare shows both models the same inputs.
 func Compare(ctx context.Context, req Comparing) (c Comparison, err error) {
 	if len(req.Pictures) == 0 {
@@ -76,23 +82,35 @@ func Compare(ctx context.Context, req Comparing) (c Comparison, err error) {
 	}
 	c.Pictures = len(req.Pictures)
 	var tally agreementTally
-	for i, file := range req.Pictures {
-		// The first pictures take what does not divide evenly.
-		n := (req.Inputs + len(req.Pictures) - 1 - i) / len(req.Pictures)
-		v, err := newVariations(file, uint64(i))
-		if err != nil {
-			c.Failed++
-			continue
-		}
-		for k := range max(n, 1) {
-			answers, err := c.show(ctx, v.next(k))
-			if err != nil {
-				return c, err
+	began := time.Now()
+	enough := func() bool { return req.Budget > 0 && c.Inputs >= req.Least && time.Since(began) > req.Budget }
+	// A few at a time, each in turn: their memory is bounded, and those that
+	// are compared when the time is up are of several.
+	for first := 0; first < len(req.Pictures) && !enough(); first += varied {
+		some := req.Pictures[first:min(first+varied, len(req.Pictures))]
+		shown := make([]*variations, len(some))
+		for i, file := range some {
+			if shown[i], err = newVariations(file, uint64(first+i)); err != nil {
+				c.Failed++
+				shown[i] = nil
 			}
-			tally.add(answers[0].Results, answers[1].Results)
-			c.Inputs++
-			if req.Watch != nil {
-				req.Watch()
+		}
+		for k := range (req.Inputs + len(req.Pictures) - 1) / len(req.Pictures) {
+			for i, v := range shown {
+				// The first pictures take what does not divide evenly.
+				n := (req.Inputs + len(req.Pictures) - 1 - first - i) / len(req.Pictures)
+				if v == nil || k >= max(n, 1) || enough() {
+					continue
+				}
+				answers, err := c.show(ctx, v.next(k))
+				if err != nil {
+					return c, err
+				}
+				tally.add(answers[0].Results, answers[1].Results)
+				c.Inputs++
+				if req.Watch != nil {
+					req.Watch()
+				}
 			}
 		}
 	}
@@ -110,11 +128,15 @@ func Compare(ctx context.Context, req Comparing) (c Comparison, err error) {
 
 func (s *CompareSide) start(ctx context.Context, side Side, timeout time.Duration) (err error) {
 	none := 0.0
-	s.process, err = startCompanion(ctx, ProbeRequest{
+	req := ProbeRequest{
 		Model: side.Bundle.Path(), Delegate: side.Delegate, Threads: side.Threads,
 		// A hundred results: what comes behind them has no score to speak of.
 		TopK: 100, Threshold: &none, Runs: 3,
-	}, timeout)
+	}
+	if side.Bundle.Converted != "" {
+		req.Converted, req.File = side.Bundle.Converted, side.Bundle.ModelPath
+	}
+	s.process, err = startCompanion(ctx, req, timeout)
 	if err != nil {
 		return fmt.Errorf("model %s: %w", side.Bundle.ModelPath, err)
 	}

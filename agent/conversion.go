@@ -19,23 +19,7 @@ const (
 // all that belongs to it: labels, manifest, golden samples. A model that cannot
 // be converted is a *requant.Refusal.
 func Convert(b *tflite.Bundle, to string, opts requant.Options, dir string) (*tflite.Bundle, requant.Report, error) {
-	data, err := os.ReadFile(b.ModelPath)
-	if err != nil {
-		return nil, requant.Report{}, fmt.Errorf("read model: %w", err)
-	}
-	m, err := requant.Read(data)
-	if err != nil {
-		return nil, requant.Report{}, err
-	}
-	convert := m.Int8
-	switch to {
-	case ToInt8:
-	case ToFloat32:
-		convert = m.Float32
-	default:
-		return nil, requant.Report{}, fmt.Errorf("convert to %q: only %s and %s are known", to, ToInt8, ToFloat32)
-	}
-	converted, report, err := convert(opts)
+	converted, report, err := convertModel(b, to, opts)
 	if err != nil {
 		return nil, report, err
 	}
@@ -63,4 +47,32 @@ func Convert(b *tflite.Bundle, to string, opts requant.Options, dir string) (*tf
 		copied.Labels = b.Labels
 	}
 	return copied, report, nil
+}
+
+// convertModel gives the bytes of a bundle's converted model.
+func convertModel(b *tflite.Bundle, to string, opts requant.Options) ([]byte, requant.Report, error) {
+	data, err := os.ReadFile(b.ModelPath)
+	if err != nil {
+		return nil, requant.Report{}, fmt.Errorf("read model: %w", err)
+	}
+	m, err := requant.Read(data)
+	if err != nil {
+		return nil, requant.Report{}, err
+	}
+	switch to {
+	case ToInt8:
+		return m.Int8(opts)
+	case ToFloat32:
+		return m.Float32(opts)
+	}
+	return nil, requant.Report{}, fmt.Errorf("convert to %q: only %s and %s are known", to, ToInt8, ToFloat32)
+}
+
+// GoldenPictures are the files of a bundle's golden samples.
+func GoldenPictures(b *tflite.Bundle) []string {
+	var files []string
+	for _, g := range b.Manifest.Golden {
+		files = append(files, filepath.Join(b.Dir, filepath.FromSlash(g.Image)))
+	}
+	return files
 }

@@ -142,14 +142,16 @@ func (d *doctor) checkModel(ctx context.Context, m configs.Model) (string, error
 	if err != nil {
 		return "", err
 	}
-	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: c.Delegate, Threads: c.Threads})
+	req := t.request(b, c.way())
+	req.Budget = 0 // a longer look
+	r := t.Probe(ctx, req)
 	d.memory += r.Memory * uint64(copies(cfg, m.Name))
 	if !r.OK {
 		return "", fmt.Errorf("%s with %d threads: %s", specName(c.Delegate), c.Threads, r.Reason)
 	}
 	opts := LoadOptions(m, log)
 	opts.Delegate, opts.Threads = c.Delegate, c.Threads
-	model, err := tflite.Load(b, opts)
+	model, err := tflite.Load(t.bundle(b, c.way()), opts)
 	if err != nil {
 		return "", err
 	}
@@ -157,6 +159,9 @@ func (d *doctor) checkModel(ctx context.Context, m configs.Model) (string, error
 	info := model.Info()
 	detail := fmt.Sprintf("%s version %d, %s on %s with %d threads, Invoke %.1f ms, %d golden samples right",
 		info.Name, info.Version, info.Task, info.Delegate, info.Threads, r.InvokeP50, r.Golden)
+	if info.Converted != "" {
+		detail += ", converted to " + info.Converted
+	}
 	for _, p := range c.Passed {
 		detail += fmt.Sprintf("; passed over: %s (%s)", specName(p.Spec), p.Reason)
 	}

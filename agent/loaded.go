@@ -48,7 +48,7 @@ func (w *worker) addTo(m *api.Model) {
 func (w *worker) state() api.Interpreter {
 	info, times := w.info.Load(), w.invokes.latest()
 	s := api.Interpreter{
-		Name: w.label(), Camera: w.owner, Delegate: info.Delegate, Threads: info.Threads, Duty: 1,
+		Name: w.label(), Camera: w.owner, Delegate: info.Delegate, Converted: info.Converted, Threads: info.Threads, Duty: 1,
 		Answered: w.answered.Load(), Failed: w.failed.Load(),
 		InvokeUsP50: percentile(times, 0.50), InvokeUsP95: percentile(times, 0.95),
 		Invokes: w.invokes.histogram(), Waiting: int(w.desk.waiting.Load()),

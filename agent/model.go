@@ -35,15 +35,23 @@ func LoadOptions(m configs.Model, log *slog.Logger) tflite.Options {
 }
 
 // NewTuner chooses delegates by trial processes that have as long as the
-// configuration says, and remembers the choices in dir; "" does not.
+// configuration says, and keeps choices and converted models in dir; with "" it
+// remembers nothing and converts nothing.
 func NewTuner(inf configs.Inference, dir string, log *slog.Logger) *Tuner {
 	t := &Tuner{
 		Probe: Prober{Timeout: time.Duration(inf.ProbeTimeout)}.Probe,
 		Cores: runtime.GOMAXPROCS(0), // what a container may use of the processors
 		Log:   log,
 	}
-	if dir != "" {
-		t.Memory = &TuningMemory{Path: filepath.Join(dir, TuningFile)}
+	if dir == "" {
+		return t
+	}
+	t.Memory = &TuningMemory{Path: filepath.Join(dir, TuningFile)}
+	if inf.Convert != "off" {
+		t.Converter = &Converter{
+			Dir: filepath.Join(dir, ConvertedDir), Required: inf.Convert == "require",
+			MaxMemory: uint64(inf.MaxMemory), Timeout: time.Duration(inf.ProbeTimeout),
+		}
 	}
 	return t
 }

@@ -32,11 +32,6 @@ type opener struct {
 	at   int
 }
 
-type way struct {
-	delegate string // a specification
-	threads  int
-}
-
 func openModel(b *tflite.Bundle, opts tflite.Options) (predictor, error) {
 	m, err := tflite.Load(b, opts)
 	if err != nil {
@@ -55,11 +50,11 @@ func (o *opener) choose(ctx context.Context) (err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range o.choice.Passed {
-		o.ways = append(o.ways, way{r.Spec, r.Threads})
+		o.ways = append(o.ways, r.way())
 	}
 	o.at = len(o.ways)
 	if o.choice.Delegate != tflite.CPU {
-		o.ways = append(o.ways, way{o.choice.Delegate, o.choice.Threads})
+		o.ways = append(o.ways, o.choice.way())
 	}
 	return nil
 }
@@ -71,19 +66,20 @@ func (o *opener) first() (predictor, error) {
 		if !o.heldHere(r) {
 			continue
 		}
-		if m, err := o.on(r.Spec, r.Threads); err == nil {
-			o.choice.Delegate, o.choice.Threads = r.Spec, r.Threads
+		if m, err := o.on(r.way()); err == nil {
+			o.choice.Delegate, o.choice.Threads, o.choice.Conversion = r.Spec, r.Threads, nil
 			o.choice.Passed = o.choice.Passed[:i]
 			o.runsOn(i)
 			return m, nil
 		}
 	}
-	m, err := o.on(o.choice.Delegate, o.choice.Threads)
-	if !errors.Is(err, tflite.ErrDelegate) {
+	w := o.choice.way()
+	m, err := o.on(w)
+	if err == nil || w.converted == "" && !errors.Is(err, tflite.ErrDelegate) {
 		return m, err
 	}
-	o.choice.Passed = append(o.choice.Passed, ProbeReport{Spec: o.choice.Delegate, Threads: o.choice.Threads, Reason: err.Error()})
-	o.choice.Delegate, o.choice.Threads = tflite.CPU, o.spareThreads()
+	o.choice.Passed = append(o.choice.Passed, ProbeReport{Spec: w.delegate, Threads: w.threads, Converted: w.converted, Reason: err.Error()})
+	o.choice.Delegate, o.choice.Threads, o.choice.Conversion = tflite.CPU, o.spareThreads(), nil
 	return o.spare()
 }
 
@@ -93,8 +89,8 @@ func (o *opener) heldHere(r ProbeReport) bool {
 	return !r.OK && !r.died && !r.untried && o.holders.has(r.Spec)
 }
 
-// on opens the model on a delegate and warms it up.
-func (o *opener) on(delegate string, threads int) (predictor, error) {
+// on opens the model in a way and warms it up.
+func (o *opener) on(w way) (predictor, error) {
 	// Another model's results under this one's name would be worse than none.
 	if now, err := tflite.OpenBundle(o.bundle.Path()); err != nil {
 		return nil, err
@@ -102,23 +98,25 @@ func (o *opener) on(delegate string, threads int) (predictor, error) {
 		return nil, fmt.Errorf("model %s is another one now: reload the configuration to take it over", o.bundle.ModelPath)
 	}
 	opts := o.opts
-	opts.Delegate, opts.Threads = delegate, threads
-	m, err := o.open(o.bundle, opts)
+	opts.Delegate, opts.Threads = w.delegate, w.threads
+	m, err := o.open(o.tuner.bundle(o.bundle, w), opts)
 	if err != nil {
 		return nil, err
 	}
 	if err := warm(m); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	return o.holders.hold(delegate, m), nil
+	return o.holders.hold(w.delegate, m), nil
 }
 
 // batches opens the model for n pictures at once on what it runs on, once a
 // process of its own has shown that this works. Few models can; alone is the
 // same for one picture.
 func (o *opener) batches(ctx context.Context, n int, alone predictor) (batcher, error) {
-	delegate, threads := o.choice.Delegate, o.choice.Threads
-	r := o.tuner.Probe(ctx, ProbeRequest{Model: o.bundle.Path(), Delegate: delegate, Threads: threads, Batch: n, Budget: tryBudget})
+	w := o.choice.way()
+	req := o.tuner.request(o.bundle, w)
+	req.Batch = n
+	r := o.tuner.Probe(ctx, req)
 	if !r.OK {
 		return nil, errors.New(r.Reason)
 	}
@@ -126,8 +124,8 @@ func (o *opener) batches(ctx context.Context, n int, alone predictor) (batcher, 
 		return nil, fmt.Errorf("a batch of %d takes %v, more than %v: give a smaller max_batch_size", n, took.Round(time.Millisecond), batchBound)
 	}
 	opts := o.opts
-	opts.Delegate, opts.Threads, opts.Batch = delegate, threads, n
-	m, err := tflite.Load(o.bundle, opts)
+	opts.Delegate, opts.Threads, opts.Batch = w.delegate, w.threads, n
+	m, err := tflite.Load(o.tuner.bundle(o.bundle, w), opts)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +175,7 @@ func alike(alone predictor, many batcher, n int) error {
 
 // spare opens the model on the CPU.
 func (o *opener) spare() (predictor, error) {
-	m, err := o.on(tflite.CPU, o.spareThreads())
+	m, err := o.on(way{delegate: tflite.CPU, threads: o.spareThreads()})
 	if err == nil {
 		o.runsOn(len(o.ways))
 	}
@@ -188,7 +186,7 @@ func (o *opener) spare() (predictor, error) {
 func (o *opener) spareThreads() int {
 	var cpu []ProbeReport
 	for _, r := range o.choice.Table {
-		if r.OK && r.Spec == tflite.CPU {
+		if r.OK && r.Spec == tflite.CPU && r.Converted == "" {
 			cpu = append(cpu, r)
 		}
 	}
@@ -220,7 +218,7 @@ func (o *opener) revive(ctx context.Context) (predictor, error) {
 	o.mu.Unlock()
 	var errs error
 	for i, w := range better {
-		r := o.tuner.Probe(ctx, ProbeRequest{Model: o.bundle.Path(), Delegate: w.delegate, Threads: w.threads, Budget: tryBudget})
+		r := o.tuner.Probe(ctx, o.tuner.request(o.bundle, w))
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -228,7 +226,7 @@ func (o *opener) revive(ctx context.Context) (predictor, error) {
 			errs = errors.Join(errs, fmt.Errorf("%s: %s", specName(w.delegate), r.Reason))
 			continue
 		}
-		m, err := o.on(w.delegate, w.threads)
+		m, err := o.on(w)
 		if err == nil {
 			o.runsOn(i)
 			return m, nil

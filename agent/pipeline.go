@@ -36,7 +36,7 @@ type pipeline struct {
 	clock   func() payload.Clock
 	holders holders
 	events  *events // nil when nobody can listen
-	// probed are choices that were made outside of a plan, by tuningKey.
+	// probed are choices that were made outside of a plan, by Tuner.key.
 	probed map[string]Choice
 
 	workers []*runningWorker
@@ -175,6 +175,7 @@ func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Mo
 	o := &opener{bundle: bundle, opts: LoadOptions(m, p.log.With("model", m.Name)), inf: inf, tuner: t, open: openModel, holders: &p.holders}
 	if p.cpuOnly {
 		o.inf.Delegate = configs.DelegateList(tflite.CPU)
+		t.Converter = nil
 	}
 	if err := o.choose(ctx); err != nil {
 		return nil, &modelError{m.Name, err}
@@ -227,6 +228,14 @@ func (p *pipeline) say(model string, c Choice) {
 		how = "remembered"
 	}
 	p.log.Info("delegate chosen", "model", model, "delegate", specName(c.Delegate), "threads", c.Threads, "how", how, "table", c.Summary())
+	if v := c.Conversion; v != nil {
+		p.log.Info("model runs converted", "model", model, "to", v.To, "invoke_ms", fmt.Sprintf("%.2f", v.ConvertedMs), "original_ms", fmt.Sprintf("%.2f", v.OriginalMs),
+			"times_as_fast", fmt.Sprintf("%.1f", v.OriginalMs/v.ConvertedMs), "same_answers", fmt.Sprintf("%.1f%% of %d", 100*v.Agreement, v.Sure))
+	} else if !c.repeated {
+		for _, why := range c.refused {
+			p.log.Info("model runs as it is, not converted", "model", model, "reason", why)
+		}
+	}
 }
 
 func (p *pipeline) prepareCamera(cc configs.Camera) (*runningCamera, error) {

@@ -37,9 +37,9 @@ func (b *predictionBuffer) fill(info *tflite.Info, results []tflite.Result) *pay
 	}
 	b.p = payload.Prediction{
 		Model:    payload.Model{Name: info.Name, Version: info.Version, Digest: info.Digest},
-		Delegate: info.Delegate,
-		Task:     payload.Task(info.Task),
-		Results:  b.results,
+		Delegate: info.Delegate, Converted: info.Converted,
+		Task:    payload.Task(info.Task),
+		Results: b.results,
 	}
 	return &b.p
 }

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/tflite"
+	"github.com/egret-edge/egret/tflite/requant"
 )
 
 // ProbeRequest is what a trial process is asked: to load a model in one way,
@@ -26,6 +28,12 @@ type ProbeRequest struct {
 	Delegate string `json:"delegate"`
 	Threads  int    `json:"threads"`
 	Batch    int    `json:"batch,omitempty"` // pictures of one Invoke
+	// Converted is the type of the conversion in File that runs in the model's
+	// place; empty: the model itself. With Convert the process writes that file
+	// and does nothing else.
+	Converted string `json:"converted,omitempty"`
+	File      string `json:"file,omitempty"`
+	Convert   bool   `json:"convert,omitempty"`
 	// Invokes are timed until there are Runs of them or Budget is used up,
 	// but three at least. Zero means 50 runs and 1 s.
 	Runs   int           `json:"runs,omitempty"`
@@ -46,7 +54,9 @@ type ProbeReport struct {
 	Spec     string `json:"spec"`
 	Delegate string `json:"delegate"`
 	Threads  int    `json:"threads"`
-	OK       bool   `json:"ok"`
+	// Converted is the type that the model was converted to for this trial.
+	Converted string `json:"converted,omitempty"`
+	OK        bool   `json:"ok"`
 	// Reason says in one line why not.
 	Reason    string  `json:"reason,omitempty"`
 	Library   string  `json:"library,omitempty"`
@@ -60,6 +70,9 @@ type ProbeReport struct {
 	// Memory is the most that the process had resident, in bytes; 0 when not
 	// known.
 	Memory uint64 `json:"memory_bytes,omitempty"`
+	// Of a conversion: the file's digest, or that the model has nothing to gain.
+	Digest   string `json:"digest,omitempty"`
+	Needless bool   `json:"needless,omitempty"`
 	// untried: no process could be started, which says nothing of the
 	// delegate. died: it crashed or hung, and hung tells which.
 	untried, died, hung bool
@@ -77,8 +90,14 @@ func Probe(req ProbeRequest) ProbeReport {
 
 // probe is Probe that leaves the model open when it works.
 func probe(req ProbeRequest) (ProbeReport, *tflite.Model) {
-	r := ProbeReport{Spec: req.Delegate, Threads: req.Threads, Library: tflite.Version()}
-	m, err := r.run(req)
+	r := ProbeReport{Spec: req.Delegate, Threads: req.Threads, Converted: req.Converted, Library: tflite.Version()}
+	var m *tflite.Model
+	var err error
+	if req.Convert {
+		err = r.convert(req)
+	} else {
+		m, err = r.run(req)
+	}
 	r.Memory = peakMemory()
 	if err != nil {
 		r.Reason = err.Error()
@@ -131,6 +150,9 @@ func (r *ProbeReport) run(req ProbeRequest) (_ *tflite.Model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if req.Converted != "" {
+		b = b.As(req.Converted, req.File)
+	}
 	start := time.Now()
 	m, err := tflite.Load(b, tflite.Options{Delegate: req.Delegate, Threads: req.Threads, Batch: req.Batch, TopK: req.TopK, Threshold: req.Threshold, Fit: req.Fit})
 	if err != nil {
@@ -148,6 +170,26 @@ func (r *ProbeReport) run(req ProbeRequest) (_ *tflite.Model, err error) {
 		return nil, err
 	}
 	return m, r.measure(m, req)
+}
+
+// convert writes the conversion's file, whole or not at all.
+func (r *ProbeReport) convert(req ProbeRequest) error {
+	b, err := tflite.OpenBundle(req.Model)
+	if err != nil {
+		return err
+	}
+	// The agent gives bytes with the sign turned, which saves two operators.
+	data, _, err := convertModel(b, req.Converted, requant.Options{NativeBorder: req.Converted == ToInt8})
+	if err != nil {
+		var no *requant.Refusal
+		r.Needless = errors.As(err, &no) && no.Needless
+		return err
+	}
+	if err := wholefile.Write(req.File, data); err != nil {
+		return err
+	}
+	r.Digest, err = b.As(req.Converted, req.File).FileDigest()
+	return err
 }
 
 // measure times Invokes on noise: kernels take the same time for all pictures,
@@ -211,7 +253,7 @@ func (p Prober) Probe(ctx context.Context, req ProbeRequest) ProbeReport {
 	if timeout <= 0 {
 		timeout = 20 * time.Second
 	}
-	r := ProbeReport{Spec: req.Delegate, Threads: req.Threads}
+	r := ProbeReport{Spec: req.Delegate, Threads: req.Threads, Converted: req.Converted}
 	input, err := json.Marshal(req)
 	if err != nil {
 		r.Reason, r.untried = err.Error(), true
@@ -223,7 +265,7 @@ func (p Prober) Probe(ctx context.Context, req ProbeRequest) ProbeReport {
 	case err != nil:
 		r.Reason, r.untried, r.died, r.hung = err.Error(), !c.started, c.started, errors.Is(err, errHung)
 	case json.Unmarshal(lastLine(output), &r) != nil:
-		r = ProbeReport{Spec: req.Delegate, Threads: req.Threads, Reason: "the trial process gave no answer"}
+		r = ProbeReport{Spec: req.Delegate, Threads: req.Threads, Converted: req.Converted, Reason: "the trial process gave no answer"}
 	}
 	return r
 }

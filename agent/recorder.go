@@ -75,7 +75,7 @@ func (r *recorder) record(p *payload.Prediction, keep bool) (err error) {
 // a score that moved by 0.05 or a box that moved by a twentieth of the frame.
 func changed(s, p *payload.Prediction) bool {
 	const step = 0.05
-	if s.Model != p.Model || s.Delegate != p.Delegate || len(s.Results) != len(p.Results) {
+	if s.Model != p.Model || s.Delegate != p.Delegate || s.Converted != p.Converted || len(s.Results) != len(p.Results) {
 		return true
 	}
 	for i := range p.Results {

@@ -129,7 +129,7 @@ func (w *worker) telemetry() payload.ModelTelemetry {
 	slices.Sort(times)
 	info := w.info.Load()
 	t := payload.ModelTelemetry{
-		Version: info.Version, Delegate: info.Delegate, Threads: info.Threads,
+		Version: info.Version, Delegate: info.Delegate, Converted: info.Converted, Threads: info.Threads,
 		InvokeUsP50: percentile(times, 0.50), InvokeUsP95: percentile(times, 0.95),
 		Duty: 1,
 	}

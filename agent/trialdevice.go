@@ -78,7 +78,7 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 	if err != nil {
 		return refuse(dir, err.Error())
 	}
-	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: c.Delegate, Threads: c.Threads, Budget: tryBudget})
+	r := t.Probe(ctx, t.request(b, c.way()))
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -89,7 +89,7 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 	}
 	p.Golden, p.Memory = r.Golden, r.Memory
 	d.choice, d.dir = c, dir
-	key := tuningKey(b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads), t.Cores)
+	key := t.key(b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
 	return d.agent.ask(ctx, func(context.Context) error {
 		d.agent.pipeline.probed = map[string]Choice{key: c}
 		return nil
@@ -137,16 +137,16 @@ func (d *trialDevice) Shadow(ctx context.Context, model, dir string, p *payload.
 // the CPU: a device such as an accelerator may belong to the present model.
 // comparable: it runs on what it would serve on.
 func (d *trialDevice) companion(ctx context.Context, cfg configs.Config, m configs.Model, dir string) (_ *companion, comparable bool, err error) {
+	b, err := tflite.OpenBundle(dir)
+	if err != nil {
+		return nil, false, update.Refuse("%v", err)
+	}
+	t := NewTuner(cfg.Inference, cfg.StateDir, d.agent.log)
+	t.Memory.ReadOnly = true
 	tries := []Choice{{Delegate: tflite.CPU, Threads: max(1, int(cfg.Inference.Threads))}}
 	if d.dir == dir && d.choice.Delegate != "" {
 		tries = slices.Insert(tries, 0, d.choice)
 	} else { // the agent was restarted since it was probed
-		b, err := tflite.OpenBundle(dir)
-		if err != nil {
-			return nil, false, update.Refuse("%v", err)
-		}
-		t := NewTuner(cfg.Inference, cfg.StateDir, d.agent.log)
-		t.Memory.ReadOnly = true
 		c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
 		if ctx.Err() != nil {
 			return nil, false, ctx.Err()
@@ -157,10 +157,8 @@ func (d *trialDevice) companion(ctx context.Context, cfg configs.Config, m confi
 		tries = slices.Insert(tries, 0, c)
 	}
 	for i, try := range tries {
-		req := ProbeRequest{
-			Model: dir, Delegate: try.Delegate, Threads: try.Threads, Budget: tryBudget,
-			Labels: m.Labels, TopK: m.TopK, Threshold: m.Threshold.Pointer(), Fit: m.Fit,
-		}
+		req := t.request(b, try.way())
+		req.Labels, req.TopK, req.Threshold, req.Fit = m.Labels, m.TopK, m.Threshold.Pointer(), m.Fit
 		var c *companion
 		if c, err = startCompanion(ctx, req, time.Duration(cfg.Inference.ProbeTimeout)); err != nil {
 			if ctx.Err() != nil {

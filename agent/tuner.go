@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -25,15 +26,43 @@ type Choice struct {
 	Table []ProbeReport `json:"table"`
 	// Remembered: it was measured at an earlier start.
 	Remembered bool `json:"-"`
+	// Conversion runs in the model's place; nil: the model itself runs.
+	Conversion *Conversion `json:"conversion,omitempty"`
 	// Passed are the delegates that would have been preferred and do not work.
 	Passed []ProbeReport `json:"-"`
+	// refused says why no conversion runs; needless that there is nothing to
+	// convert.
+	refused  []error
+	needless bool
 	// repeated: it was measured for another interpreter of the same start.
 	repeated bool
 }
 
+// way is one way to run a model.
+type way struct {
+	delegate  string // a specification
+	threads   int
+	converted string // to which type; empty: the model as it is
+}
+
+func (c Choice) way() way {
+	w := way{delegate: c.Delegate, threads: c.Threads}
+	if c.Conversion != nil {
+		w.converted = c.Conversion.To
+	}
+	return w
+}
+
+func (r ProbeReport) way() way { return way{r.Spec, r.Threads, r.Converted} }
+
+// sameKind tells whether two reports differ in threads at most.
+func sameKind(a, b ProbeReport) bool { return a.Spec == b.Spec && a.Converted == b.Converted }
+
 // Tuner chooses delegate and threads by trial. It is for one goroutine.
 type Tuner struct {
 	Probe func(context.Context, ProbeRequest) ProbeReport
+	// Converter has uint8 models tried converted too; nil does not.
+	Converter *Converter
 	// Memory holds earlier choices; nil forgets.
 	Memory *TuningMemory
 	// Cores bounds the threads that are tried.
@@ -53,7 +82,7 @@ type Tuner struct {
 // for the next interpreter: whoever has a delegate that hangs waits for it
 // once.
 type trials struct {
-	choices map[string]Choice      // by tuningKey
+	choices map[string]Choice      // by Tuner.key
 	hung    map[string]ProbeReport // by delegate
 }
 
@@ -80,7 +109,7 @@ func newTrials() *trials {
 // "auto" being the fastest one, and the CPU last. threads 0 are measured too.
 // The error says why not even the CPU runs it.
 func (t *Tuner) Choose(ctx context.Context, b *tflite.Bundle, list []string, threads int) (Choice, error) {
-	key := tuningKey(b, list, threads, t.Cores)
+	key := t.key(b, list, threads)
 	if t.trials != nil {
 		if c, ok := t.trials.choices[key]; ok {
 			c.repeated = true
@@ -99,6 +128,7 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 		c.Remembered = true
 		return c, nil
 	}
+	t.log().Info("measuring what runs the model fastest", "model", b.Name)
 	if !slices.Contains(list, tflite.CPU) {
 		list = append(slices.Clone(list), tflite.CPU)
 	}
@@ -114,6 +144,13 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 		}
 		if ok {
 			c.Delegate, c.Threads, c.Report = best.Spec, best.Threads, best
+			if best.Converted == "" && c.Conversion != nil {
+				c.refused = append(c.refused, fmt.Errorf("%s: it is not faster: %.2f ms, the original takes %.2f ms", c.Conversion.To, c.Conversion.ConvertedMs, best.InvokeP50))
+				c.Conversion = nil
+			}
+			if err := t.required(b, c); err != nil {
+				return c, err
+			}
 			t.remember(key, c)
 			return c, nil
 		}
@@ -130,12 +167,45 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 	return c, fmt.Errorf("model %s does not run here: %s", b.ModelPath, last.Reason)
 }
 
+// required is the error of a model that shall run converted and does not.
+func (t *Tuner) required(b *tflite.Bundle, c Choice) error {
+	plain := c.Delegate == tflite.CPU || c.Delegate == tflite.XNNPACK // an accelerator needs no conversion
+	if t.Converter == nil || !t.Converter.Required || c.Conversion != nil || c.needless || !plain {
+		return nil
+	}
+	why := errors.Join(c.refused...)
+	if why == nil {
+		why = errors.New("inference.delegate names neither auto nor xnnpack, which a converted model runs on")
+	}
+	return fmt.Errorf("model %s does not run converted, and inference.convert is require: %s", b.ModelPath, strings.ReplaceAll(why.Error(), "\n", "; "))
+}
+
+// request asks for a trial of the bundle's model, run in that way.
+func (t *Tuner) request(b *tflite.Bundle, w way) ProbeRequest {
+	req := ProbeRequest{Model: b.Path(), Delegate: w.delegate, Threads: w.threads, Budget: tryBudget}
+	if w.converted != "" {
+		req.Converted, req.File = w.converted, t.Converter.file(b, w.converted)
+	}
+	return req
+}
+
+// bundle is what to load to run the model in that way.
+func (t *Tuner) bundle(b *tflite.Bundle, w way) *tflite.Bundle {
+	if w.converted == "" {
+		return b
+	}
+	return t.Converter.as(b, w.converted)
+}
+
 // believe tells whether a remembered choice still works, where that is in doubt.
 func (t *Tuner) believe(ctx context.Context, b *tflite.Bundle, c Choice) bool {
+	if c.Conversion != nil && !t.Converter.intact(b, *c.Conversion) {
+		return false
+	}
 	if !t.Doubt || c.Delegate == tflite.CPU {
 		return true
 	}
-	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: c.Delegate, Threads: c.Threads, Budget: tryBudget})
+	r := t.Probe(ctx, t.request(b, c.way()))
 	t.trials.note(r)
 	return r.OK
 }
@@ -156,27 +226,17 @@ func (t *Tuner) remember(key string, c Choice) {
 func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []string, threads int) (ProbeReport, bool) {
 	var works []ProbeReport
 	for _, spec := range specs {
-		fewer := 0.0
-		for _, n := range threadCounts(threads, t.Cores) {
-			r := t.try(ctx, c, b, spec, n)
-			if ctx.Err() != nil {
-				return r, false
-			}
-			if !r.OK {
-				if fewer == 0 {
-					c.Passed = append(c.Passed, r)
-				}
-				break // what fails with so many threads is not tried with more
-			}
-			if r.Delegate == tflite.CPU && spec != tflite.CPU && slices.Contains(specs, tflite.CPU) {
-				break // it takes nothing of this model: the CPU is tried anyway
-			}
-			works = append(works, r)
-			if fewer > 0 && r.InvokeP50 > 1.2*fewer {
-				break // and even more threads would be slower yet
-			}
-			fewer = r.InvokeP50
+		more, last := t.climb(ctx, c, b, way{delegate: spec}, threads, spec != tflite.CPU && slices.Contains(specs, tflite.CPU))
+		if ctx.Err() != nil {
+			return ProbeReport{}, false
 		}
+		if len(more) == 0 && !last.OK {
+			c.Passed = append(c.Passed, last)
+		}
+		works = append(works, more...)
+	}
+	if slices.Contains(specs, tflite.XNNPACK) {
+		works = append(works, t.conversions(ctx, c, b, works, threads)...)
 	}
 	if len(works) > 1 {
 		var broke []ProbeReport
@@ -196,6 +256,25 @@ func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []
 	return fastest(works), true
 }
 
+// climb tries a way with one thread and more, until one is slower. last is the
+// report that ended it: of what failed or, with beside, of a delegate that takes
+// nothing of this model: the CPU is tried anyway.
+func (t *Tuner) climb(ctx context.Context, c *Choice, b *tflite.Bundle, w way, threads int, beside bool) (works []ProbeReport, last ProbeReport) {
+	fewer := 0.0
+	for _, w.threads = range threadCounts(threads, t.Cores) {
+		last = t.try(ctx, c, b, w)
+		if !last.OK || ctx.Err() != nil || beside && last.Delegate == tflite.CPU {
+			break // what fails with so many threads is not tried with more
+		}
+		works = append(works, last)
+		if fewer > 0 && last.InvokeP50 > 1.2*fewer {
+			break // and even more threads would be slower yet
+		}
+		fewer = last.InvokeP50
+	}
+	return works, last
+}
+
 // moreRounds is how often those that may be the fastest are measured again.
 const moreRounds = 2
 
@@ -213,7 +292,7 @@ func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works [
 	var slower []ProbeReport
 	for _, r := range works {
 		// One thread is measured wherever more are, however slow it seemed once.
-		if inRange(r) || r.Threads == 1 && slices.ContainsFunc(works, func(o ProbeReport) bool { return o.Spec == r.Spec && inRange(o) }) {
+		if inRange(r) || r.Threads == 1 && slices.ContainsFunc(works, func(o ProbeReport) bool { return sameKind(o, r) && inRange(o) }) {
 			runs = append(runs, timed{r, []float64{r.InvokeP50}})
 		} else {
 			slower = append(slower, r)
@@ -222,13 +301,13 @@ func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works [
 	for range moreRounds {
 		steady := runs[:0:0]
 		for _, run := range runs {
-			again := t.try(ctx, c, b, run.Spec, run.Threads)
+			again := t.try(ctx, c, b, run.way())
 			if ctx.Err() != nil {
 				return nil, nil
 			}
 			if again.OK {
 				steady = append(steady, timed{run.ProbeReport, append(run.times, again.InvokeP50)})
-			} else if !slices.ContainsFunc(broke, func(r ProbeReport) bool { return r.Spec == run.Spec }) {
+			} else if run.Converted == "" && !slices.ContainsFunc(broke, func(r ProbeReport) bool { return r.Spec == run.Spec }) {
 				broke = append(broke, again) // it worked once: what comes and goes is not for every day
 			}
 		}
@@ -238,7 +317,7 @@ func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works [
 	}
 	first := runs[0].times
 	for _, run := range runs {
-		single := slices.IndexFunc(runs, func(o timed) bool { return o.Spec == run.Spec && o.Threads == 1 })
+		single := slices.IndexFunc(runs, func(o timed) bool { return sameKind(o.ProbeReport, run.ProbeReport) && o.Threads == 1 })
 		if run.Threads > 1 && single >= 0 && wavers(run.times, runs[single].times) {
 			continue
 		}
@@ -274,14 +353,15 @@ func wavers(threads, single []float64) bool {
 // are made in any case.
 const tryBudget = 400 * time.Millisecond
 
-func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, spec string, threads int) ProbeReport {
+func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, w way) ProbeReport {
 	var r ProbeReport
-	if hung, ok := t.trials.seen(spec); ok {
+	if hung, ok := t.trials.seen(w.delegate); ok {
 		r = hung
 		r.Reason = "hung before: " + hung.Reason
-	} else if r = t.Probe(ctx, ProbeRequest{Model: b.Path(), Delegate: spec, Threads: threads, Budget: tryBudget}); ctx.Err() != nil {
+	} else if r = t.Probe(ctx, t.request(b, w)); ctx.Err() != nil {
 		return r
 	}
+	r.Converted = w.converted
 	t.trials.note(r)
 	c.Table = append(c.Table, r)
 	if t.Watch != nil {
@@ -295,7 +375,7 @@ func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, spec strin
 const near = 1.05
 
 // fastest is the report with the shortest Invoke; of those near it, the one
-// with the fewest threads and then the plainest delegate.
+// with the fewest threads, then the plainest delegate, then the original.
 func fastest(reports []ProbeReport) ProbeReport {
 	limit := slices.MinFunc(reports, func(a, b ProbeReport) int {
 		return cmp.Compare(a.InvokeP50, b.InvokeP50)
@@ -306,11 +386,15 @@ func fastest(reports []ProbeReport) ProbeReport {
 		if r.InvokeP50 > limit {
 			continue
 		}
-		if best == nil || r.Threads < best.Threads || r.Threads == best.Threads && r.Spec == tflite.CPU {
+		if best == nil || r.Threads < best.Threads || r.Threads == best.Threads && plainer(r, best) {
 			best = r
 		}
 	}
 	return *best
+}
+
+func plainer(a, b *ProbeReport) bool {
+	return b.Spec != tflite.CPU && a.Spec == tflite.CPU || b.Converted != "" && a.Converted == ""
 }
 
 // threadCounts are the numbers of threads to try: the given one, or 1 to the
@@ -348,7 +432,11 @@ func (c Choice) Summary() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s×%d ", specName(r.Spec), r.Threads)
+		b.WriteString(specName(r.Spec))
+		if r.Converted != "" {
+			b.WriteString("/" + r.Converted)
+		}
+		fmt.Fprintf(&b, "×%d ", r.Threads)
 		if r.OK {
 			fmt.Fprintf(&b, "%.2f ms", r.InvokeP50)
 		} else {

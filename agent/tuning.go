@@ -15,6 +15,7 @@ import (
 
 	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/tflite"
+	"github.com/egret-edge/egret/tflite/requant"
 )
 
 // TuningFile is the name of the remembered choices in the state folder.
@@ -103,11 +104,14 @@ func (m *TuningMemory) Forget() error {
 	return nil
 }
 
-// tuningKey names everything that a choice depends on: when one of it changes,
-// it is another key.
-func tuningKey(b *tflite.Bundle, list []string, threads, cores int) string {
+// key names everything that a choice depends on: when one of it changes, it is
+// another key.
+func (t *Tuner) key(b *tflite.Bundle, list []string, threads int) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "1\n%s\n%s\n%s\n%d %d\n", b.Digest, tflite.Version(), processor(), cores, threads)
+	fmt.Fprintf(h, "1\n%s\n%s\n%s\n%d %d\n", b.Digest, tflite.Version(), processor(), t.Cores, threads)
+	if t.Converter != nil { // what was chosen without one holds without one
+		fmt.Fprintf(h, "convert %d %d\n", requant.Version, t.Converter.MaxMemory)
+	}
 	for _, spec := range list {
 		specs := []string{spec}
 		if spec == auto {

@@ -87,6 +87,8 @@ type Motion struct {
 type Inference struct {
 	Delegate     Delegates `yaml:"delegate" doc:"what runs the models: auto, cpu, xnnpack, edgetpu, gpu, external:/path.so?option=value, or a list of them in order of preference; the CPU is always the last resort"`
 	Threads      Threads   `yaml:"threads" doc:"threads of the delegate, 1 to 64, or auto: measured, since more than the cores make it far slower"`
+	Convert      string    `yaml:"convert" enum:"auto,off,require" doc:"run uint8 models converted to int8 (or float32) where that is faster and agrees with the original: auto, off, or require, which refuses a uint8 model that cannot be run so"`
+	MaxMemory    Bytes     `yaml:"max_memory" min:"0" max:"1TiB" doc:"bytes that the process of a converted model may have resident; 0: any"`
 	ProbeTimeout Duration  `yaml:"probe_timeout" min:"1s" max:"10m" doc:"a delegate that has not answered in a trial process by then is passed over"`
 }
 
@@ -200,7 +202,7 @@ func Default() Config {
 	return Config{
 		Device: hostID(), Fleet: "default", StateDir: "/var/lib/egret",
 		Log:       Log{Level: "info", Format: "text", MQTT: LogMQTT{Level: "warn", PerMinute: 30}},
-		Inference: Inference{Delegate: DelegateList("auto"), ProbeTimeout: Duration(20 * time.Second)},
+		Inference: Inference{Delegate: DelegateList("auto"), Convert: "auto", ProbeTimeout: Duration(20 * time.Second)},
 		Governor:  Governor{Enabled: true, SlowAt: 75, Hysteresis: 5},
 		Rules:     Rules{Hold: Duration(2 * time.Second)},
 		Outbox:    Outbox{FlushInterval: Duration(5 * time.Second), FlushBytes: 256 << 10, MaxBytes: 256 << 20, OnFull: "drop_oldest"},

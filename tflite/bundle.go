@@ -42,7 +42,10 @@ type Bundle struct {
 	Manifest Manifest
 	// Labels are the class names by index; nil when there are none.
 	Labels []string
-	folder bool // else a bare file
+	// Converted is the type that the file at ModelPath was converted to, such as
+	// "int8"; empty: it is the model itself (see As).
+	Converted string
+	path      string // see Path
 }
 
 // OpenBundle opens the bundle at path: a version's folder
@@ -56,7 +59,7 @@ func OpenBundle(path string) (*Bundle, error) {
 	}
 	if !info.IsDir() {
 		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-		return opened(&Bundle{Dir: filepath.Dir(path), Name: name, ModelPath: path}, false)
+		return opened(&Bundle{Dir: filepath.Dir(path), Name: name, ModelPath: path, path: path})
 	}
 	dir, err := versionDir(path)
 	if err != nil {
@@ -67,11 +70,11 @@ func OpenBundle(path string) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	b := &Bundle{Dir: dir, Name: filepath.Base(abs), ModelPath: filepath.Join(dir, modelFile)}
+	b := &Bundle{Dir: dir, Name: filepath.Base(abs), ModelPath: filepath.Join(dir, modelFile), path: dir}
 	if v, ok := versionNumber(b.Name); ok {
 		b.Name, b.Version = filepath.Base(filepath.Dir(abs)), v
 	}
-	return opened(b, true)
+	return opened(b)
 }
 
 // BundleName is the name that OpenBundle would give the bundle at path, found
@@ -95,15 +98,22 @@ func BundleName(path string) (string, error) {
 }
 
 // Path opens the same bundle again, this very version of it.
-func (b *Bundle) Path() string {
-	if b.folder {
-		return b.Dir
-	}
-	return b.ModelPath
+func (b *Bundle) Path() string { return b.path }
+
+// As is the same bundle with a conversion in the place of its model's file. Name,
+// version and digest stay the original's, and so do the tensors that callers
+// see: Load turns bytes where the conversion has signed ones.
+func (b *Bundle) As(converted, file string) *Bundle {
+	as := *b
+	as.Converted, as.ModelPath = converted, file
+	return &as
 }
 
-func opened(b *Bundle, folder bool) (*Bundle, error) {
-	b.folder = folder
+// FileDigest is "sha256:" and the hex digest of the file at ModelPath now, which
+// for a conversion is not Digest.
+func (b *Bundle) FileDigest() (string, error) { return checkModelFile(b.ModelPath) }
+
+func opened(b *Bundle) (*Bundle, error) {
 	if err := b.load(); err != nil {
 		return nil, err
 	}
@@ -149,7 +159,7 @@ func (b *Bundle) load() (err error) {
 	if b.Digest, err = checkModelFile(b.ModelPath); err != nil {
 		return err
 	}
-	if b.folder {
+	if b.path == b.Dir {
 		if b.Manifest, err = readManifest(filepath.Join(b.Dir, manifestFile)); err != nil {
 			return err
 		}

@@ -49,7 +49,10 @@ type Info struct {
 	Name    string `json:"name"`
 	Version int    `json:"version"`
 	Digest  string `json:"digest"`
-	Task    Task   `json:"task"`
+	// Converted is the type that the model was converted to, such as "int8";
+	// empty: it runs as it is.
+	Converted string `json:"converted,omitempty"`
+	Task      Task   `json:"task"`
 	// Delegate is what runs the model: "cpu" when the delegate that was asked
 	// for takes none of its operators.
 	Delegate string `json:"delegate"`

@@ -34,6 +34,7 @@ type Model struct {
 	interpreter *native.Interpreter
 	batch       int    // pictures of one Invoke
 	input       []byte // native memory, of the whole batch
+	turned      bool   // input holds signed bytes where the caller gives unsigned ones
 	tensors     []*native.Tensor
 	views       []tensorView
 	messages    *messages
@@ -102,7 +103,8 @@ func (m *Model) load(b *Bundle, d Delegate, opts Options) (err error) {
 		return m.blame(fmt.Errorf("its tensors cannot be allocated%s", m.messages.reason()))
 	}
 	m.info = Info{
-		Name: b.Name, Version: b.Version, Digest: b.Digest, Delegate: d.String(), Threads: opts.Threads,
+		Name: b.Name, Version: b.Version, Digest: b.Digest, Converted: b.Converted,
+		Delegate: d.String(), Threads: opts.Threads,
 		Operators: operators, Delegated: taken,
 		Labels: len(b.Labels), Library: Version(),
 	}
@@ -113,7 +115,7 @@ func (m *Model) load(b *Bundle, d Delegate, opts Options) (err error) {
 	if opts.Fit != "" {
 		in.Fit = opts.Fit
 	}
-	if err := m.bindInput(in); err != nil {
+	if err := m.bindInput(b, in); err != nil {
 		return err
 	}
 	return m.bindOutputs(b, opts)
@@ -129,7 +131,7 @@ func (m *Model) blame(err error) error {
 }
 
 // bindInput checks the one input and keeps its memory.
-func (m *Model) bindInput(in Input) error {
+func (m *Model) bindInput(b *Bundle, in Input) error {
 	if c := m.interpreter.GetInputTensorCount(); c != 1 {
 		return fmt.Errorf("it has %d inputs, an image model has one", c)
 	}
@@ -137,6 +139,9 @@ func (m *Model) bindInput(in Input) error {
 	info, err := m.one(t)
 	if err != nil {
 		return err
+	}
+	if b.Converted != "" {
+		info, m.turned = info.unsigned()
 	}
 	m.info.Inputs = []TensorInfo{info}
 	if m.target.Width, m.target.Height, err = imageInput(info); err != nil {
@@ -167,9 +172,15 @@ func (m *Model) bindOutputs(b *Bundle, opts Options) error {
 		if err != nil {
 			return err
 		}
+		v := tensorView{TensorInfo: info}
+		if b.Converted != "" {
+			if v.TensorInfo, v.turned = info.unsigned(); v.turned {
+				v.own = make([]byte, info.elements())
+			}
+		}
 		m.tensors = append(m.tensors, t)
-		m.info.Outputs = append(m.info.Outputs, info)
-		m.views = append(m.views, tensorView{TensorInfo: info})
+		m.info.Outputs = append(m.info.Outputs, v.TensorInfo)
+		m.views = append(m.views, v)
 	}
 	var err error
 	if m.decoder, m.info.Task, err = newDecoder(b, m.info.Outputs, opts); err != nil {
@@ -189,6 +200,10 @@ func (m *Model) readOutputs(picture int) error {
 			return fmt.Errorf("output %s has %d bytes, want %d", v.TensorInfo, len(data), m.batch*size)
 		}
 		v.data = data[picture*size : (picture+1)*size]
+		if v.turned {
+			turn(v.own, v.data)
+			v.data = v.own
+		}
 	}
 	return nil
 }
@@ -223,7 +238,11 @@ func (m *Model) fill(picture int, tensor []byte) error {
 	if len(tensor) != size {
 		return fmt.Errorf("predict: a tensor of %d bytes, model %s takes %d: %s", len(tensor), m.info.Name, size, m.info.Inputs[0])
 	}
-	copy(m.input[picture*size:], tensor)
+	if to := m.input[picture*size:]; m.turned {
+		turn(to, tensor)
+	} else {
+		copy(to, tensor)
+	}
 	return nil
 }
 

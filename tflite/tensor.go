@@ -1,6 +1,7 @@
 package tflite
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"unsafe"
@@ -38,11 +39,36 @@ func (t TensorInfo) elements() int {
 	return n
 }
 
-// tensorView is an output's description and its bytes after an Invoke. The
-// bytes are native memory, valid until the next one.
+// unsigned is an int8 tensor as the uint8 one of the same real values, which
+// turn makes of its bytes; ok is false for other types, which stay.
+func (t TensorInfo) unsigned() (_ TensorInfo, ok bool) {
+	if t.Type != "int8" {
+		return t, false
+	}
+	t.Type = "uint8"
+	t.ZeroPoint += 128
+	return t, true
+}
+
+// turn writes signed bytes for unsigned ones that are 128 more, or the other
+// way round: both are one flipped bit.
+func turn(dst, src []byte) {
+	n := len(src) &^ 7
+	for i := 0; i < n; i += 8 {
+		binary.LittleEndian.PutUint64(dst[i:i+8], binary.LittleEndian.Uint64(src[i:i+8])^0x8080808080808080)
+	}
+	for i := n; i < len(src); i++ {
+		dst[i] = src[i] ^ 0x80
+	}
+}
+
+// tensorView is an output's description and its bytes after an Invoke, valid
+// until the next one: native memory, or own when they had to be turned.
 type tensorView struct {
 	TensorInfo
-	data []byte
+	data   []byte
+	turned bool
+	own    []byte
 }
 
 // float is value i as a real number.

@@ -162,13 +162,16 @@ type Version struct {
 
 // Interpreter is a loaded copy of a model.
 type Interpreter struct {
-	Name     string  `json:"name"`             // <model>, <model>@<version> or <model>/<camera>
-	Camera   string  `json:"camera,omitempty"` // whose own it is
-	Delegate string  `json:"delegate"`
-	Threads  int     `json:"threads"`
-	Duty     float64 `json:"duty"` // share of the time that the governor lets it work
-	Answered uint64  `json:"answered"`
-	Failed   uint64  `json:"failed"` // for the model's own reasons
+	Name     string `json:"name"`             // <model>, <model>@<version> or <model>/<camera>
+	Camera   string `json:"camera,omitempty"` // whose own it is
+	Delegate string `json:"delegate"`
+	// Converted is the type that the model was converted to on the device, such
+	// as int8; left out: it runs as it is.
+	Converted string  `json:"converted,omitempty"`
+	Threads   int     `json:"threads"`
+	Duty      float64 `json:"duty"` // share of the time that the governor lets it work
+	Answered  uint64  `json:"answered"`
+	Failed    uint64  `json:"failed"` // for the model's own reasons
 	// Of the latest 256 Invokes at most, in microseconds; 0 without any.
 	InvokeUsP50 float64 `json:"invoke_us_p50"`
 	InvokeUsP95 float64 `json:"invoke_us_p95"`

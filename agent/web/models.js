@@ -21,7 +21,7 @@ function row(node, { m, v, it }) {
   setText(about, it ? `${speed(it)} · ${work(it)}` : "not loaded");
 }
 
-const speed = it => `${it.delegate}, ${count(it.threads)} ${it.threads === 1 ? "thread" : "threads"} · p50 ${millis(it.invoke_us_p50)} · p95 ${millis(it.invoke_us_p95)}`;
+const speed = it => `${it.delegate}${it.converted ? ` as ${it.converted}` : ""}, ${count(it.threads)} ${it.threads === 1 ? "thread" : "threads"} · p50 ${millis(it.invoke_us_p50)} · p95 ${millis(it.invoke_us_p95)}`;
 
 function work(it) {
   const words = [`${count(it.answered)} answered`];

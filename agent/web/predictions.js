@@ -167,7 +167,7 @@ function update(node, p) {
   setText(also, summary(others));
   if (!p.id) also.append(" ", make("small", "", "not kept"));
   setText(by, model(p.model));
-  setAttr(by, "title", `${p.delegate}, ${p.model.digest}`);
+  setAttr(by, "title", `${p.delegate}${p.converted ? ` as ${p.converted}` : ""}, ${p.model.digest}`);
   setText(latency, millis(p.latency_us.total));
   setAttr(latency, "title", `waited ${millis(p.latency_us.wait)}, decoded in ${millis(p.latency_us.decode)}, inferred in ${millis(p.latency_us.invoke)}`);
 }

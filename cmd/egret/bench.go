@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -32,7 +33,8 @@ func newBench() *cobra.Command {
 		Short: "Measure a model on every delegate and number of threads of this device",
 		Long: `Time a model's Invokes on every delegate that this device may have, with one
 thread and more, each in a process of its own, and recommend a configuration:
-what auto chooses, or the fastest of the delegates that are named. A delegate
+what auto chooses, or the fastest of the delegates that are named. A uint8 model is
+timed converted to int8 and float32 too (egret model convert --help). A delegate
 that does not work is a row with the reason.`,
 		Example: `  egret bench
   egret bench --model models/ssd_mobilenet_v1_quant --plot bench.svg
@@ -79,6 +81,12 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	inf := configs.Default().Inference
 	inf.ProbeTimeout = configs.Duration(f.timeout)
 	t := agent.NewTuner(inf, "", nil)
+	dir, err := os.MkdirTemp("", "egret-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	t.Converter = &agent.Converter{Dir: dir, Timeout: f.timeout}
 	cores := t.Cores
 	if f.threads > 0 {
 		t.Cores = f.threads // auto keeps to it as well
@@ -114,20 +122,32 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	if len(f.delegates) > 0 {
 		what = "the fastest of these"
 	}
-	_, err = fmt.Fprintf(out, "\n%s:\n\ninference:\n  delegate: %s\n  threads: %d\n", what, s.Auto.Delegate, s.Auto.Threads)
+	convert := "off"
+	if s.Auto.Converted != "" {
+		convert = "auto  # it runs as " + s.Auto.Converted
+	}
+	_, err = fmt.Fprintf(out, "\n%s:\n\ninference:\n  delegate: %s\n  threads: %d\n  convert: %s\n", what, s.Auto.Delegate, s.Auto.Threads, convert)
 	return err
 }
 
 func printRun(w io.Writer, r agent.ProbeReport) {
 	if !r.OK {
-		fmt.Fprintf(w, "%-24s %8d  %s\n", r.Spec, r.Threads, r.Reason)
+		fmt.Fprintf(w, "%-24s %8d  %s\n", runName(r), r.Threads, r.Reason)
 		return
 	}
 	taken := "all on the CPU"
 	if r.Delegated > 0 {
 		taken = fmt.Sprintf("%d of %d delegated", r.Delegated, r.Operators)
 	}
-	fmt.Fprintf(w, "%-24s %8d %12.2f %12.2f %10.0f  %s\n", r.Spec, r.Threads, r.InvokeP50, r.InvokeP95, r.LoadMs, taken)
+	fmt.Fprintf(w, "%-24s %8d %12.2f %12.2f %10.0f  %s\n", runName(r), r.Threads, r.InvokeP50, r.InvokeP95, r.LoadMs, taken)
+}
+
+// runName is a delegate with what the model was converted to.
+func runName(r agent.ProbeReport) string {
+	if r.Converted == "" {
+		return r.Spec
+	}
+	return r.Spec + ", " + r.Converted
 }
 
 func plotSweep(w io.Writer, s agent.Sweep) error {
@@ -137,11 +157,12 @@ func plotSweep(w io.Writer, s agent.Sweep) error {
 		if !r.OK {
 			continue
 		}
-		if !slices.Contains(series, r.Spec) {
-			series = append(series, r.Spec)
+		name := runName(r)
+		if !slices.Contains(series, name) {
+			series = append(series, name)
 		}
-		b := chart.Bar{Label: fmt.Sprintf("%s × %d", r.Spec, r.Threads), Value: r.InvokeP50, Series: slices.Index(series, r.Spec)}
-		if r.Spec == s.Auto.Delegate && r.Threads == s.Auto.Threads {
+		b := chart.Bar{Label: fmt.Sprintf("%s × %d", name, r.Threads), Value: r.InvokeP50, Series: slices.Index(series, name)}
+		if r.Spec == s.Auto.Delegate && r.Threads == s.Auto.Threads && r.Converted == s.Auto.Converted {
 			b.Mark = "← auto"
 		}
 		bars = append(bars, b)

@@ -141,10 +141,7 @@ func convert(cmd *cobra.Command, f convertFlags, in string) error {
 
 // pictures are what the models are compared on.
 func (f *convertFlags) pictures(b *tflite.Bundle) ([]string, error) {
-	var files []string
-	for _, g := range b.Manifest.Golden {
-		files = append(files, filepath.Join(b.Dir, filepath.FromSlash(g.Image)))
-	}
+	files := agent.GoldenPictures(b)
 	if f.verify != "" {
 		more, err := agent.Pictures(f.verify)
 		if err != nil {

@@ -144,8 +144,9 @@ type Diagnosis struct {
 // ModelInfo is what answers under a model's name.
 type ModelInfo struct {
 	Model
-	Delegate string `json:"delegate"`
-	Threads  int    `json:"threads"`
+	Delegate  string `json:"delegate"`
+	Converted string `json:"converted,omitempty"` // see Prediction
+	Threads   int    `json:"threads"`
 	// InvokeUsMean is of all Invokes since the model was loaded; 0 without any.
 	InvokeUsMean float64 `json:"invoke_us_mean"`
 }

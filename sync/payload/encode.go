@@ -45,6 +45,9 @@ func (p *Prediction) AppendJSON(dst []byte) ([]byte, error) {
 	dst = strconv.AppendInt(append(dst, `,"version":`...), int64(p.Model.Version), 10)
 	dst = appendString(append(dst, `,"digest":`...), p.Model.Digest)
 	dst = appendString(append(dst, `},"delegate":`...), p.Delegate)
+	if p.Converted != "" {
+		dst = appendString(append(dst, `,"converted":`...), p.Converted)
+	}
 	dst = appendString(append(dst, `,"task":`...), string(p.Task))
 	dst, err := p.appendResults(append(dst, `,"results":`...))
 	if err != nil {

@@ -32,10 +32,13 @@ type Prediction struct {
 	BootID   string `json:"boot_id,omitempty"`
 	Model    Model  `json:"model"`
 	// Delegate is what ran the model: "cpu", "xnnpack", …
-	Delegate string   `json:"delegate"`
-	Task     Task     `json:"task"`
-	Results  []Result `json:"results"`
-	Latency  Latency  `json:"latency_us"`
+	Delegate string `json:"delegate"`
+	// Converted is the type that the model was converted to on the device, such
+	// as "int8"; empty: it ran as it is.
+	Converted string   `json:"converted,omitempty"`
+	Task      Task     `json:"task"`
+	Results   []Result `json:"results"`
+	Latency   Latency  `json:"latency_us"`
 	// File names the picture when the source is a folder or a command line.
 	File string `json:"file,omitempty"`
 }

@@ -70,6 +70,7 @@ type CameraTelemetry struct {
 type ModelTelemetry struct {
 	Version     int     `json:"version"`
 	Delegate    string  `json:"delegate"`
+	Converted   string  `json:"converted,omitempty"` // see Prediction
 	Threads     int     `json:"threads"`
 	InvokeUsP50 float64 `json:"invoke_us_p50"`
 	InvokeUsP95 float64 `json:"invoke_us_p95"`

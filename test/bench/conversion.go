@@ -56,13 +56,9 @@ func (m *bench) converted(ctx context.Context, path, name string) (agent.Compari
 	if err != nil {
 		return agent.Comparison{}, err
 	}
-	var pictures []string
-	for _, g := range b.Manifest.Golden {
-		pictures = append(pictures, filepath.Join(b.Dir, g.Image))
-	}
 	return agent.Compare(ctx, agent.Comparing{
 		Original:  agent.Side{Bundle: b, Delegate: tflite.CPU, Threads: 1},
 		Converted: agent.Side{Bundle: converted, Delegate: tflite.XNNPACK, Threads: 1},
-		Pictures:  pictures, Inputs: comparedInputs, Timeout: time.Minute,
+		Pictures:  agent.GoldenPictures(b), Inputs: comparedInputs, Timeout: time.Minute,
 	})
 }

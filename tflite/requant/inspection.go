@@ -1,6 +1,7 @@
 package requant
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -9,6 +10,8 @@ import (
 
 // maxSide bounds a dimension, and with it every product of the bounds.
 const maxSide = 1 << 24
+
+var noBytes = needless("it computes nothing with uint8: only such models are converted")
 
 // inspect checks what all conversions rely on: one graph, indices that lead
 // somewhere, operators that come after what they read, constants of their
@@ -32,6 +35,9 @@ func (c *conversion) inspect() error {
 		}
 	}
 	c.graph = &m.Graphs[0]
+	if !slices.ContainsFunc(c.graph.Tensors, func(t schema.Tensor) bool { return t.Type == schema.UInt8 }) {
+		return noBytes // whatever else there is to say of it
+	}
 	for i := range c.graph.Tensors {
 		if err := c.inspectTensor(int32(i)); err != nil {
 			return err
@@ -64,7 +70,7 @@ func (c *conversion) inspectTensor(i int32) error {
 		return refuse("tensor %d, %s %v, has %d bytes of values", i, t.Type, t.Shape, len(data))
 	}
 	if t.Type == schema.Int8 && len(data) == 0 {
-		return refuse("it computes with int8 already: tensor %d, %q", i, t.Name)
+		return needless(fmt.Sprintf("it computes with int8 already: tensor %d, %q", i, t.Name))
 	}
 	if t.Type != schema.UInt8 {
 		return nil
@@ -106,7 +112,7 @@ func (c *conversion) inspectFlow() error {
 			return refuse("operator %d is of a kind that there is not", i)
 		}
 		code := c.model.Codes[n.Code]
-		no := func(reason string) error { return &Refusal{code.String(), i, reason} }
+		no := func(reason string) error { return &Refusal{Operator: code.String(), Index: i, Reason: reason} }
 		if _, known := rules[ruleKey(code)]; !known {
 			return no("it is not among the operators that can be converted")
 		}
@@ -134,7 +140,7 @@ func (c *conversion) inspectFlow() error {
 		c.uses[i]++
 	}
 	if !bytes {
-		return refuse("it computes nothing with uint8: only such models are converted")
+		return noBytes
 	}
 	return nil
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/egret-edge/egret/tflite/schema"
 )
 
+// Version changes when the same model is converted to other bytes than before.
+const Version = 1
+
 // Options are how a model is converted. The zero value is ready.
 type Options struct {
 	// NativeBorder gives the converted model inputs and outputs of its own type
@@ -87,6 +90,9 @@ type Refusal struct {
 	Operator string // empty: it is about the model as a whole
 	Index    int    // of the operator; −1 for the whole model
 	Reason   string
+	// Needless: the model does not compute with uint8, so that it has nothing
+	// to gain.
+	Needless bool
 }
 
 func (r *Refusal) Error() string {
@@ -94,6 +100,10 @@ func (r *Refusal) Error() string {
 		return fmt.Sprintf("the model is not converted: %s", r.Reason)
 	}
 	return fmt.Sprintf("the model is not converted: operator %d, %s: %s", r.Index, r.Operator, r.Reason)
+}
+
+func needless(reason string) error {
+	return &Refusal{Index: -1, Reason: reason, Needless: true}
 }
 
 func refuse(format string, args ...any) error {

@@ -1,0 +1,255 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/egret-edge/egret/sensors"
+	"github.com/egret-edge/egret/tflite"
+	"github.com/egret-edge/egret/tflite/requant"
+)
+
+// ConvertedDir is the name of the folder of converted models in the state
+// folder.
+const ConvertedDir = "converted"
+
+// Converter makes conversions of uint8 models for a Tuner, proves that they
+// agree with their originals, and keeps their files.
+type Converter struct {
+	// Dir is for the converted files.
+	Dir string
+	// Required has a uint8 model that cannot run converted refused.
+	Required bool
+	// MaxMemory is what the process of a conversion may have resident, in
+	// bytes; 0 is any.
+	MaxMemory uint64
+	// Timeout bounds each answer of the comparison.
+	Timeout time.Duration
+	// Watch is called before and while two models are compared; may be nil.
+	Watch func()
+
+	compare func(context.Context, Comparing) (Comparison, error) // Compare, or a test's
+}
+
+// Conversion is a converted model that runs in its original's place.
+type Conversion struct {
+	To string `json:"to"` // "int8" or "float32"
+	// Digest is the converted file's.
+	Digest string `json:"digest"`
+	// Agreement is the share of equal answers among Sure ones: inputs where the
+	// original leads by ClearLead, or boxes with a score of 0.5 or more.
+	Agreement float64 `json:"agreement"`
+	Sure      int     `json:"sure"`
+	Inputs    int     `json:"inputs"`
+	// Medians of Invoke in milliseconds, of the same inputs one after the
+	// other, each on what runs it best.
+	OriginalMs  float64 `json:"original_ms"`
+	ConvertedMs float64 `json:"converted_ms"`
+}
+
+// What a comparison at the start takes, and asks for.
+const (
+	compareInputs = 96
+	compareLeast  = 24               // inputs, however long they take
+	compareBudget = 10 * time.Second // for more than those
+	// sureLeast is how many answers the original must be sure of: fewer prove
+	// nothing.
+	sureLeast = 12
+	// minAgreement is the share of those that must be the same. One may differ
+	// in any case: of few, a single one is more than the rest.
+	minAgreement = 0.98
+)
+
+// maxConversions is how many converted files are kept.
+const maxConversions = 8
+
+// spareDisk is what a converted file must leave free, in bytes: the predictions
+// need the disk more.
+const spareDisk = 64 << 20
+
+// file is where a bundle's conversion is kept.
+func (c *Converter) file(b *tflite.Bundle, to string) string {
+	return filepath.Join(c.Dir, fmt.Sprintf("%s-%s-%d.tflite", strings.TrimPrefix(b.Digest, "sha256:"), to, requant.Version))
+}
+
+// as is the bundle with its conversion in the model's place.
+func (c *Converter) as(b *tflite.Bundle, to string) *tflite.Bundle { return b.As(to, c.file(b, to)) }
+
+// intact tells whether a conversion's file still is what was proved, and marks it as
+// used.
+func (c *Converter) intact(b *tflite.Bundle, v Conversion) bool {
+	if c == nil {
+		return false
+	}
+	digest, err := c.as(b, v.To).FileDigest()
+	if err != nil || digest != v.Digest {
+		return false
+	}
+	now := time.Now()
+	_ = os.Chtimes(c.file(b, v.To), now, now) // at worst it is made again one day
+	return true
+}
+
+// errNeedless is the error of a model that has nothing to gain from a
+// conversion.
+var errNeedless = errors.New("nothing to convert")
+
+// make has a process of its own write the conversion's file and returns its
+// digest.
+func (c *Converter) make(ctx context.Context, probe func(context.Context, ProbeRequest) ProbeReport, b *tflite.Bundle, to string) (digest string, err error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return "", err
+	}
+	c.prune(c.file(b, to))
+	if err := c.room(b, to); err != nil {
+		return "", err
+	}
+	r := probe(ctx, ProbeRequest{Model: b.Path(), Converted: to, File: c.file(b, to), Convert: true})
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case r.Needless:
+		return "", fmt.Errorf("%w: %s", errNeedless, r.Reason)
+	case !r.OK:
+		return "", errors.New(r.Reason)
+	}
+	return r.Digest, nil
+}
+
+// room refuses a file that would fill the disk.
+func (c *Converter) room(b *tflite.Bundle, to string) error {
+	info, err := os.Stat(b.ModelPath)
+	if err != nil {
+		return err
+	}
+	need := uint64(info.Size()) * 2 // with what is added to it
+	if to == ToFloat32 {
+		need = uint64(info.Size()) * 5
+	}
+	if free := new(sensors.Host).Read(c.Dir).DiskFree; free != nil && *free < need+spareDisk {
+		return fmt.Errorf("%d MiB are free where it would be kept, and %d MiB shall stay so", *free>>20, spareDisk>>20)
+	}
+	return nil
+}
+
+// prune removes the files that were used longest ago, and what a crash left of
+// one, so that with the coming one there are maxConversions.
+func (c *Converter) prune(coming string) {
+	type file struct {
+		path string
+		used time.Time
+	}
+	var files []file
+	entries, _ := os.ReadDir(c.Dir)
+	for _, e := range entries {
+		path := filepath.Join(c.Dir, e.Name())
+		info, err := e.Info()
+		switch {
+		case err != nil || !info.Mode().IsRegular() || path == coming:
+		case filepath.Ext(path) == ".new":
+			_ = os.Remove(path)
+		default:
+			files = append(files, file{path, info.ModTime()})
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
+	for len(files) >= maxConversions {
+		_ = os.Remove(files[0].path) // who has it loaded keeps it
+		files = files[1:]
+	}
+}
+
+// prove compares a conversion with its original, each on what runs it best, and
+// says why it does not count if it does not.
+func (c *Converter) prove(ctx context.Context, original, converted Side) (Conversion, error) {
+	v := Conversion{To: converted.Bundle.Converted}
+	req := Comparing{
+		Original: original, Converted: converted, Pictures: GoldenPictures(original.Bundle),
+		Inputs: compareInputs, Least: compareLeast, Budget: compareBudget, Timeout: c.Timeout, Watch: c.Watch,
+	}
+	if len(req.Pictures) == 0 {
+		return v, errors.New("the model has no golden samples to compare the two on")
+	}
+	req.Pictures = req.Pictures[:min(len(req.Pictures), varied)]
+	if c.Watch != nil {
+		c.Watch()
+	}
+	compare := c.compare
+	if compare == nil {
+		compare = Compare
+	}
+	r, err := compare(ctx, req)
+	if err != nil {
+		return v, err
+	}
+	v.Inputs, v.OriginalMs, v.ConvertedMs = r.Inputs, r.Original.InvokeP50, r.Converted.InvokeP50
+	v.Agreement, _ = r.Share()
+	v.Sure = r.Sure()
+	wrong := v.Sure - int(math.Round(v.Agreement*float64(v.Sure)))
+	switch {
+	case v.Sure < sureLeast:
+		return v, fmt.Errorf("the original is sure of %d answers in its golden samples, and %d are the least to judge by: add samples", v.Sure, sureLeast)
+	case wrong > max(1, int((1-minAgreement)*float64(v.Sure))):
+		return v, fmt.Errorf("it gives another answer in %d of %d of which the original is sure", wrong, v.Sure)
+	case v.ConvertedMs*near >= v.OriginalMs:
+		return v, fmt.Errorf("it is not faster: %.2f ms, the original takes %.2f ms", v.ConvertedMs, v.OriginalMs)
+	}
+	return v, nil
+}
+
+// conversions tries the bundle's conversions and gives the reports of the first
+// that is faster than the original's works and agrees with it: int8 or, where
+// there are no fast kernels for it, float32. None is no error.
+func (t *Tuner) conversions(ctx context.Context, c *Choice, b *tflite.Bundle, works []ProbeReport, threads int) []ProbeReport {
+	if t.Converter == nil || len(works) == 0 {
+		return nil
+	}
+	best := fastest(works)
+	for _, to := range []string{ToInt8, ToFloat32} {
+		v, reports, err := t.conversion(ctx, c, b, to, best, threads)
+		if err == nil {
+			c.Conversion = &v
+			return reports
+		}
+		if c.needless = errors.Is(err, errNeedless); c.needless || ctx.Err() != nil {
+			return nil
+		}
+		c.refused = append(c.refused, fmt.Errorf("%s: %w", to, err))
+	}
+	return nil
+}
+
+// conversion makes and tries one of them; best is the original on what runs it
+// best.
+func (t *Tuner) conversion(ctx context.Context, c *Choice, b *tflite.Bundle, to string, best ProbeReport, threads int) (Conversion, []ProbeReport, error) {
+	digest, err := t.Converter.make(ctx, t.Probe, b, to)
+	if err != nil {
+		return Conversion{}, nil, err
+	}
+	reports, last := t.climb(ctx, c, b, way{delegate: tflite.XNNPACK, converted: to}, threads, true)
+	switch {
+	case ctx.Err() != nil:
+		return Conversion{}, nil, ctx.Err()
+	case len(reports) == 0 && last.OK:
+		return Conversion{}, nil, errors.New("there are no fast kernels for it here")
+	case len(reports) == 0:
+		return Conversion{}, nil, errors.New(last.Reason)
+	}
+	fast := fastest(reports)
+	switch most := t.Converter.MaxMemory; {
+	case most > 0 && fast.Memory > most:
+		return Conversion{}, nil, fmt.Errorf("it needs %d MiB of memory, and inference.max_memory allows %d", fast.Memory>>20, most>>20)
+	case fast.InvokeP50*near >= best.InvokeP50:
+		return Conversion{}, nil, fmt.Errorf("it is not faster: %.2f ms, the original takes %.2f ms", fast.InvokeP50, best.InvokeP50)
+	}
+	v, err := t.Converter.prove(ctx, Side{b, best.Spec, best.Threads}, Side{t.Converter.as(b, to), fast.Spec, fast.Threads})
+	v.Digest = digest
+	return v, reports, err
+}

@@ -1,0 +1,296 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/egret-edge/egret/configs"
+	"github.com/egret-edge/egret/sensors/pixel"
+	"github.com/egret-edge/egret/test/smallmodel"
+	"github.com/egret-edge/egret/tflite"
+)
+
+// kitchen is a device whose conversions are described, beside the table of its
+// milliseconds ("xnnpack/int8×1").
+type kitchen struct {
+	device
+	refuse   map[string]string // reasons, by type
+	needless bool
+	memory   uint64
+	made     []string
+	agree    map[string]Comparison // by type; what lacks agrees on all
+}
+
+func (k *kitchen) probe(ctx context.Context, req ProbeRequest) ProbeReport {
+	if !req.Convert {
+		if req.Converted != "" {
+			req.Delegate += "/" + req.Converted
+			r := k.device.probe(ctx, req)
+			r.Spec, r.Converted, r.Delegated, r.Memory = tflite.XNNPACK, req.Converted, 28, k.memory
+			return r
+		}
+		return k.device.probe(ctx, req)
+	}
+	k.made = append(k.made, req.Converted)
+	r := ProbeReport{Converted: req.Converted, Needless: k.needless, Reason: k.refuse[req.Converted]}
+	if r.OK = r.Reason == "" && !k.needless; r.OK {
+		// What lies there must be a model's file, for its digest.
+		if err := os.WriteFile(req.File, []byte("....TFL3"+req.Converted), 0o600); err != nil {
+			return ProbeReport{Reason: err.Error()}
+		}
+		r.Digest, _ = (&tflite.Bundle{ModelPath: req.File}).FileDigest()
+	}
+	return r
+}
+
+func (k *kitchen) compare(_ context.Context, req Comparing) (Comparison, error) {
+	c, ok := k.agree[req.Converted.Bundle.Converted]
+	if !ok {
+		c = Comparison{Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Clear: 90, ClearTop1: 1}}
+	}
+	if c.Original.InvokeP50 == 0 {
+		c.Original.InvokeP50, c.Converted.InvokeP50 = 40, 8
+	}
+	return c, nil
+}
+
+func TestChooseConverted(t *testing.T) {
+	b := openBundle(t, mobilenet)
+	fast := map[string]float64{"xnnpack×1": 41, "cpu×1": 40, "xnnpack/int8×1": 8, "xnnpack/float32×1": 9}
+	clear := func(n int, share float64) Comparison {
+		return Comparison{Inputs: n, Agreement: Agreement{Task: tflite.Classify, Clear: n, ClearTop1: share}}
+	}
+	for _, tt := range []struct {
+		name     string
+		k        kitchen
+		list     []string
+		required bool
+		limit    uint64
+		want     string // delegate and type
+		made     string
+		reason   string // for which something is not used
+		err      string
+	}{
+		{name: "int8", k: kitchen{}, want: "xnnpack int8", made: "int8"},
+		{name: "one who asks for xnnpack gets it too", list: []string{"xnnpack"}, want: "xnnpack int8", made: "int8"},
+		{name: "not one who asks for the CPU", list: []string{"cpu"}, want: "cpu "},
+		{name: "nor with require", list: []string{"cpu"}, required: true, err: "inference.delegate names neither auto nor xnnpack"},
+		{name: "no kernels for int8: float32", k: kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack/float32×1": 9}}},
+			want: "xnnpack float32", made: "int8 float32", reason: "int8: no luck with xnnpack/int8×1"},
+		{name: "slower: the model itself", k: kitchen{device: device{ms: map[string]float64{"cpu×1": 8, "xnnpack/int8×1": 7.9, "xnnpack/float32×1": 9}}},
+			want: "cpu ", made: "int8 float32", reason: "int8: it is not faster"},
+		{name: "disagrees: float32", k: kitchen{agree: map[string]Comparison{"int8": clear(96, 0.95)}},
+			want: "xnnpack float32", made: "int8 float32", reason: "int8: it gives another answer in 5 of 96"},
+		{name: "one of few may differ", k: kitchen{agree: map[string]Comparison{"int8": clear(20, 0.95)}}, want: "xnnpack int8", made: "int8"},
+		{name: "sure of too little", k: kitchen{agree: map[string]Comparison{"int8": clear(11, 1), "float32": clear(0, 0)}},
+			want: "cpu ", made: "int8 float32", reason: "float32: the original is sure of 0 answers in its golden samples"},
+		{name: "measured slower beside the original", k: kitchen{agree: map[string]Comparison{"int8": {
+			Inputs: 96, Agreement: Agreement{Clear: 96, ClearTop1: 1}, Original: CompareSide{InvokeP50: 8}, Converted: CompareSide{InvokeP50: 8},
+		}}}, want: "xnnpack float32", made: "int8 float32", reason: "int8: it is not faster: 8.00 ms"},
+		{name: "too large", k: kitchen{memory: 300 << 20}, limit: 200 << 20, want: "cpu ", made: "int8 float32",
+			reason: "int8: it needs 300 MiB of memory, and inference.max_memory allows 200"},
+		{name: "refused", k: kitchen{refuse: map[string]string{"int8": "operator 3, LSTM: no", "float32": "operator 3, LSTM: no"}},
+			want: "cpu ", made: "int8 float32", reason: "int8: operator 3, LSTM: no"},
+		{name: "refused, and required", k: kitchen{refuse: map[string]string{"int8": "operator 3, LSTM: no", "float32": "nor so"}}, required: true,
+			made: "int8 float32", err: "does not run converted, and inference.convert is require: int8: operator 3, LSTM: no; float32: nor so"},
+		{name: "nothing to convert", k: kitchen{needless: true}, required: true, want: "cpu ", made: "int8"},
+		{name: "an accelerator needs none", k: kitchen{device: device{ms: map[string]float64{"edgetpu×1": 3, "cpu×1": 40, "xnnpack/int8×1": 8}}},
+			list: []string{"edgetpu", "auto"}, required: true, want: "edgetpu "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := &tt.k
+			if k.ms == nil {
+				k.ms = fast
+			}
+			if tt.list == nil {
+				tt.list = []string{auto}
+			}
+			tuner := Tuner{Probe: k.probe, Cores: 1, Converter: &Converter{Dir: filepath.Join(t.TempDir(), "c"), Required: tt.required, MaxMemory: tt.limit, compare: k.compare}}
+			c, err := tuner.Choose(t.Context(), b, tt.list, 0)
+			if got := strings.Join(k.made, " "); got != tt.made {
+				t.Errorf("made %q, want %q", got, tt.made)
+			}
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %v, want %q in one line", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Delegate + " " + c.way().converted; got != tt.want {
+				t.Errorf("chose %q, want %q; table %s", got, tt.want, c.Summary())
+			}
+			if why := errors.Join(c.refused...); tt.reason != "" && (why == nil || !strings.Contains(why.Error(), tt.reason)) {
+				t.Errorf("reasons %v, want %q", why, tt.reason)
+			}
+			if len(c.Passed) > 0 && tt.list[0] == auto {
+				t.Errorf("a conversion is waited for: %+v", c.Passed)
+			}
+		})
+	}
+}
+
+// TestConversionIsKept: the next start measures nothing and converts nothing,
+// unless the file is not what was proved.
+func TestConversionIsKept(t *testing.T) {
+	b := openBundle(t, mobilenet)
+	dir := t.TempDir()
+	k := &kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack×1": 41, "xnnpack/int8×1": 8}}}
+	inf := configs.Default().Inference
+	choose := func() (Choice, int) {
+		t.Helper()
+		tuner := NewTuner(inf, dir, nil)
+		tuner.Probe, tuner.Cores = k.probe, 1
+		if tuner.Converter != nil {
+			tuner.Converter.compare = k.compare
+		}
+		before := len(k.probed) + len(k.made)
+		c, err := tuner.Choose(t.Context(), b, []string{auto}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, len(k.probed) + len(k.made) - before
+	}
+	first, _ := choose()
+	if first.Conversion == nil {
+		t.Fatalf("chose %+v", first)
+	}
+	if c, probes := choose(); probes != 0 || !c.Remembered || c.Conversion == nil || *c.Conversion != *first.Conversion {
+		t.Errorf("after %d probes %+v, want what was remembered", probes, c.Conversion)
+	}
+	file := (&Converter{Dir: filepath.Join(dir, ConvertedDir)}).file(b, ToInt8)
+	for name, harm := range map[string]func() error{
+		"a flipped bit": func() error { return os.WriteFile(file, []byte("....TFL3hnt8"), 0o600) },
+		"no file":       func() error { return os.Remove(file) },
+		"half a file":   func() error { return os.Truncate(file, 3) },
+	} {
+		if err := harm(); err != nil {
+			t.Fatal(err)
+		}
+		if c, probes := choose(); probes == 0 || c.Conversion == nil {
+			t.Errorf("%s: %d probes, %+v; want it made again", name, probes, c.Conversion)
+		}
+		if _, probes := choose(); probes != 0 {
+			t.Errorf("%s: not mended for good", name)
+		}
+	}
+	inf.Convert = "off"
+	if c, probes := choose(); probes == 0 || c.Conversion != nil {
+		t.Errorf("switched off: %+v after %d probes", c.Conversion, probes)
+	}
+	inf.Convert, inf.MaxMemory = "auto", 1<<30
+	if _, probes := choose(); probes == 0 {
+		t.Error("another limit of memory: not measured anew")
+	}
+}
+
+func TestConvertedFilesAreFew(t *testing.T) {
+	c := Converter{Dir: t.TempDir()}
+	for i := range maxConversions + 3 {
+		path := filepath.Join(c.Dir, string(rune('a'+i))+".tflite")
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(time.Duration(i) * time.Minute)
+		if err := os.Chtimes(path, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(c.Dir, "x.tflite.new"), nil, 0o600); err != nil { // what a crash left
+		t.Fatal(err)
+	}
+	c.prune(filepath.Join(c.Dir, "coming.tflite"))
+	left, _ := filepath.Glob(filepath.Join(c.Dir, "*"))
+	if len(left) != maxConversions-1 || filepath.Base(left[0]) != "e.tflite" {
+		t.Errorf("left %q, want the %d newest", left, maxConversions-1)
+	}
+}
+
+// TestConversionServes has the real parts do all of it, with a small model: the
+// trial process converts, and what is opened answers as the original does.
+func TestConversionServes(t *testing.T) {
+	o := smallOptions
+	o.Type = smallmodel.UInt8
+	b := smallBundle(t, o)
+	dir := t.TempDir()
+	inf := configs.Default().Inference
+	tuner := NewTuner(inf, dir, nil)
+	tuner.Cores = 1
+	digest, err := tuner.Converter.make(t.Context(), tuner.Probe, b, ToInt8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tuner.Converter.make(t.Context(), tuner.Probe, smallBundle(t, smallOptions), ToInt8); !errors.Is(err, errNeedless) {
+		t.Errorf("an int8 model: %v, want that it is needless", err)
+	}
+	v, err := tuner.Converter.prove(t.Context(), Side{b, tflite.CPU, 1}, Side{tuner.Converter.as(b, ToInt8), tflite.XNNPACK, 1})
+	if v.Sure < sureLeast || v.Agreement != 1 || err != nil && !strings.Contains(err.Error(), "not faster") {
+		t.Errorf("proof %+v, %v", v, err) // so small a model need not be faster
+	}
+	v.Digest = digest
+	op := &opener{bundle: b, inf: inf, tuner: tuner, open: openModel}
+	op.choice = Choice{Delegate: tflite.XNNPACK, Threads: 1, Conversion: &v}
+	m, err := op.first()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original, err := op.on(way{delegate: tflite.CPU, threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, was := m.Info(), original.Info()
+	if info.Converted != "int8" || info.Digest != b.Digest || info.Name != b.Name || info.Delegate != tflite.XNNPACK {
+		t.Errorf("it says of itself %+v", info)
+	}
+	if info.Inputs[0].Type != "uint8" || info.Inputs[0].ZeroPoint != was.Inputs[0].ZeroPoint || info.Outputs[0].Type != "uint8" {
+		t.Errorf("its tensors are %v %v, want the original's %v %v", info.Inputs, info.Outputs, was.Inputs, was.Outputs)
+	}
+	target := m.Target()
+	tensor, want, got := make([]byte, target.Bytes()), tflite.Output{Raw: true}, tflite.Output{Raw: true}
+	var s pixel.Scaler
+	defer s.Close()
+	for _, file := range writePictures(t) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Tensor(tensor, &target, pixel.Image{Format: pixel.PNG, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(original.Predict(tensor, &want), m.Predict(tensor, &got)); err != nil {
+			t.Fatal(err)
+		}
+		if got.Results[0].Label != want.Results[0].Label || apart(got.Results[0].Score, want.Results[0].Score) > 0.02 {
+			t.Errorf("%s: %v, the original says %v", filepath.Base(file), got.Results, want.Results)
+		}
+		for i := range want.Tensors[0] {
+			if d := int(want.Tensors[0][i]) - int(got.Tensors[0][i]); d < -2 || d > 2 {
+				t.Fatalf("%s: output %d is %d, the original's %d", filepath.Base(file), i, got.Tensors[0][i], want.Tensors[0][i])
+			}
+		}
+	}
+	if err := errors.Join(m.Close(), original.Close()); err != nil {
+		t.Error(err)
+	}
+	t.Run("a file that is gone ends on the model itself", func(t *testing.T) {
+		if err := os.Remove(tuner.Converter.file(b, ToInt8)); err != nil {
+			t.Fatal(err)
+		}
+		op := &opener{bundle: b, inf: inf, tuner: tuner, open: openModel, choice: Choice{Delegate: tflite.XNNPACK, Threads: 1, Conversion: &v}}
+		m, err := op.first()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if info := m.Info(); info.Converted != "" || info.Delegate != tflite.CPU || len(op.choice.Passed) != 1 || op.choice.Conversion != nil {
+			t.Errorf("it runs as %+v, choice %+v", info, op.choice)
+		}
+	})
+}

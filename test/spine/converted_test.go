@@ -1,0 +1,130 @@
+package spine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/egret-edge/egret/sync/payload"
+	"github.com/egret-edge/egret/test/smallmodel"
+)
+
+// digest is a file's as predictions carry it.
+func digest(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// TestRunsConverted: the agent measures that the default model is faster as
+// int8, runs it so under its own name, keeps that through starts and a damaged
+// file, and goes back without a gap when it is switched off.
+func TestRunsConverted(t *testing.T) {
+	c := newConfig(t, offline+"inference: {delegate: auto, threads: 1}\n")
+	want := digest(t, filepath.Join(root, "models", classifier, "1", "model.tflite"))
+	for _, start := range []struct {
+		name, how string
+		before    func(file string) error
+	}{
+		{"first", "how=measured", nil},
+		{"remembered", "how=remembered", nil},
+		{"damaged file", "how=measured", func(file string) error {
+			data, err := os.ReadFile(file)
+			if err == nil {
+				data[len(data)/2] ^= 0x10
+				err = os.WriteFile(file, data, 0o600)
+			}
+			return err
+		}},
+	} {
+		if start.before != nil {
+			files, _ := filepath.Glob(filepath.Join(c.dir, "state", "converted", "*"))
+			if len(files) != 1 {
+				t.Fatalf("%s: converted files %q, want one", start.name, files)
+			}
+			if err := start.before(files[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := run(t, c, "--print")
+		d.waitLog("msg=started")
+		waitFor(t, "predictions", printed(d, " cam ", 3))
+		if code := d.stop(); code != 0 {
+			t.Errorf("%s: exit code %d", start.name, code)
+		}
+		for _, said := range []string{start.how, `msg="model runs converted" model=classifier to=int8`} {
+			if !strings.Contains(d.log.String(), said) {
+				t.Errorf("%s: the log lacks %q:\n%s", start.name, said, d.log)
+			}
+		}
+	}
+	all := predictions(t, c)
+	if len(all) < 9 {
+		t.Errorf("%d predictions stored, want at least 9", len(all))
+	}
+	for _, p := range all {
+		if p.Converted != "int8" || p.Delegate != "xnnpack" || p.Model.Digest != want || p.Model.Name != classifier {
+			t.Fatalf("prediction %+v, want one of the model %s, converted", p, want)
+		}
+	}
+	t.Run("switched off while it runs", func(t *testing.T) {
+		d := run(t, c, "--print")
+		d.waitLog("msg=started")
+		waitFor(t, "predictions", printed(d, " cam ", 3))
+		c.write(offline + "inference: {delegate: cpu, threads: 1, convert: off}\n")
+		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		d.waitLog("msg=reloaded")
+		before := strings.Count(d.log.String(), " cam ")
+		waitFor(t, "more predictions", printed(d, " cam ", before+3))
+		if code := d.stop(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		made := map[string]int{}
+		var last payload.Prediction
+		for _, p := range predictions(t, c) {
+			if p.Boot == last.Boot && p.Seq != last.Seq+1 {
+				t.Errorf("number %d follows %d", p.Seq, last.Seq)
+			}
+			if p.Boot > all[len(all)-1].Boot {
+				made[fmt.Sprintf("%s %s", p.Delegate, p.Converted)]++
+			}
+			last = p
+		}
+		if made["xnnpack int8"] < 3 || made["cpu "] < 3 || len(made) != 2 {
+			t.Errorf("predictions %v, want some of both", made)
+		}
+	})
+}
+
+// TestConvertRequired: who relies on the speed hears at the start that there is
+// none, and why.
+func TestConvertRequired(t *testing.T) {
+	dir := t.TempDir()
+	// Nothing in it is worth a conversion: so small a model is as fast as it is.
+	if err := smallmodel.WriteBundle(filepath.Join(dir, "small", "1"), smallmodel.Options{Type: smallmodel.UInt8}); err != nil {
+		t.Fatal(err)
+	}
+	yaml := strings.Replace(offline, "ROOT/models/"+classifier, filepath.Join(dir, "small"), 1)
+	if yaml == offline {
+		t.Fatal("the configuration names its model otherwise")
+	}
+	c := newConfig(t, yaml+"inference: {delegate: cpu, threads: 1, convert: require}\n")
+	d := run(t, c)
+	if code := d.wait(); code == 0 {
+		t.Errorf("exit code 0")
+	}
+	if log := d.log.String(); !strings.Contains(log, "inference.convert is require") {
+		t.Errorf("the reason is not said:\n%s", log)
+	}
+}
