@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -22,7 +21,7 @@ type Side struct {
 // Comparing is what Compare is asked.
 type Comparing struct {
 	Original, Converted Side
-	// Pictures are files. Each is shown as it is and in variations (crops,
+	// Pictures are files; none means egret's own drawings. Each is shown as it is and in variations (crops,
 	// mirrored, other brightness, noise) until there are Inputs in all.
 	Pictures []string
 	Inputs   int
@@ -44,6 +43,7 @@ type Comparison struct {
 	// Speedup is the original's median Invoke as a multiple of the converted's.
 	Speedup  float64 `json:"speedup"`
 	Pictures int     `json:"pictures"`
+	Drawn    bool    `json:"drawn"`  // they were egret's own drawings
 	Failed   int     `json:"failed"` // pictures that could not be read
 	Inputs   int     `json:"inputs"`
 	Agreement
@@ -70,9 +70,7 @@ const varied = 8
 
 // Compare shows both models the same inputs.
 func Compare(ctx context.Context, req Comparing) (c Comparison, err error) {
-	if len(req.Pictures) == 0 {
-		return c, errors.New("there are no pictures to compare the models on: give a folder of them")
-	}
+	pictures := req.pictures()
 	sides := []*CompareSide{&c.Original, &c.Converted}
 	for i, s := range []Side{req.Original, req.Converted} {
 		if err := sides[i].start(ctx, s, req.Timeout); err != nil {
@@ -80,25 +78,25 @@ func Compare(ctx context.Context, req Comparing) (c Comparison, err error) {
 		}
 		defer sides[i].process.close()
 	}
-	c.Pictures = len(req.Pictures)
+	c.Pictures, c.Drawn = len(pictures), len(req.Pictures) == 0
 	var tally agreementTally
 	began := time.Now()
 	enough := func() bool { return req.Budget > 0 && c.Inputs >= req.Least && time.Since(began) > req.Budget }
 	// A few at a time, each in turn: their memory is bounded, and those that
 	// are compared when the time is up are of several.
-	for first := 0; first < len(req.Pictures) && !enough(); first += varied {
-		some := req.Pictures[first:min(first+varied, len(req.Pictures))]
+	for first := 0; first < len(pictures) && !enough(); first += varied {
+		some := pictures[first:min(first+varied, len(pictures))]
 		shown := make([]*variations, len(some))
-		for i, file := range some {
-			if shown[i], err = newVariations(file, uint64(first+i)); err != nil {
+		for i, open := range some {
+			if shown[i], err = open(uint64(first + i)); err != nil {
 				c.Failed++
 				shown[i] = nil
 			}
 		}
-		for k := range (req.Inputs + len(req.Pictures) - 1) / len(req.Pictures) {
+		for k := range (req.Inputs + len(pictures) - 1) / len(pictures) {
 			for i, v := range shown {
 				// The first pictures take what does not divide evenly.
-				n := (req.Inputs + len(req.Pictures) - 1 - first - i) / len(req.Pictures)
+				n := (req.Inputs + len(pictures) - 1 - first - i) / len(pictures)
 				if v == nil || k >= max(n, 1) || enough() {
 					continue
 				}
@@ -124,6 +122,19 @@ func Compare(ctx context.Context, req Comparing) (c Comparison, err error) {
 	c.Speedup = c.Original.InvokeP50 / c.Converted.InvokeP50
 	c.Agreement = tally.sum()
 	return c, nil
+}
+
+// pictures open the variations of one picture each, which the seed decides.
+func (req Comparing) pictures() (all []func(seed uint64) (*variations, error)) {
+	for _, file := range req.Pictures {
+		all = append(all, func(seed uint64) (*variations, error) { return newVariations(file, seed) })
+	}
+	if len(all) == 0 {
+		for _, at := range drawings {
+			all = append(all, func(seed uint64) (*variations, error) { return variationsOf(draw(at), seed) })
+		}
+	}
+	return all
 }
 
 func (s *CompareSide) start(ctx context.Context, side Side, timeout time.Duration) (err error) {

@@ -77,11 +77,15 @@ func TestConvertRefuses(t *testing.T) {
 	}
 }
 
-func TestCompareNeedsPictures(t *testing.T) {
+func TestComparePictures(t *testing.T) {
 	b := smallBundle(t, smallOptions)
-	both := Comparing{Original: Side{b, tflite.CPU, 1}, Converted: Side{b, tflite.CPU, 1}, Inputs: 1, Timeout: time.Minute}
-	if _, err := Compare(t.Context(), both); err == nil || !strings.Contains(err.Error(), "no pictures") {
-		t.Errorf("no pictures gave %v", err)
+	both := Comparing{Original: Side{b, tflite.CPU, 1}, Converted: Side{b, tflite.CPU, 1}, Inputs: 24, Timeout: time.Minute}
+	if c, err := Compare(t.Context(), both); err != nil || !c.Drawn || c.Pictures != 6 || c.Inputs != 24 || c.Top1 != 1 || c.Clear == 0 {
+		t.Errorf("on drawings %+v, %v", c, err)
+	}
+	both.Budget, both.Least = time.Nanosecond, 9
+	if c, err := Compare(t.Context(), both); err != nil || c.Inputs != 9 {
+		t.Errorf("with no time %d inputs, %v; want the least, 9", c.Inputs, err)
 	}
 	both.Pictures = []string{"none.png"}
 	if _, err := Compare(t.Context(), both); err == nil || !strings.Contains(err.Error(), "none of 1 pictures") {

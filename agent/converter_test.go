@@ -88,7 +88,7 @@ func TestChooseConverted(t *testing.T) {
 			want: "xnnpack float32", made: "int8 float32", reason: "int8: it gives another answer in 5 of 96"},
 		{name: "one of few may differ", k: kitchen{agree: map[string]Comparison{"int8": clear(20, 0.95)}}, want: "xnnpack int8", made: "int8"},
 		{name: "sure of too little", k: kitchen{agree: map[string]Comparison{"int8": clear(11, 1), "float32": clear(0, 0)}},
-			want: "cpu ", made: "int8 float32", reason: "float32: the original is sure of 0 answers in its golden samples"},
+			want: "cpu ", made: "int8 float32", reason: "float32: the original is sure of 0 of its answers"},
 		{name: "measured slower beside the original", k: kitchen{agree: map[string]Comparison{"int8": {
 			Inputs: 96, Agreement: Agreement{Clear: 96, ClearTop1: 1}, Original: CompareSide{InvokeP50: 8}, Converted: CompareSide{InvokeP50: 8},
 		}}}, want: "xnnpack float32", made: "int8 float32", reason: "int8: it is not faster: 8.00 ms"},
@@ -188,6 +188,21 @@ func TestConversionIsKept(t *testing.T) {
 	inf.Convert, inf.MaxMemory = "auto", 1<<30
 	if _, probes := choose(); probes == 0 {
 		t.Error("another limit of memory: not measured anew")
+	}
+}
+
+// TestLookingConvertsNothing: the doctor, who may be root, leaves no files in the
+// service's folder that the service cannot replace.
+func TestLookingConvertsNothing(t *testing.T) {
+	k := &kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack×1": 41, "xnnpack/int8×1": 8}}}
+	inf := configs.Default().Inference
+	inf.Convert = "require"
+	dir := t.TempDir()
+	tuner := NewTuner(inf, dir, nil)
+	tuner.Probe, tuner.Cores, tuner.Memory.ReadOnly, tuner.Converter.ReadOnly = k.probe, 1, true, true
+	c, err := tuner.Choose(t.Context(), openBundle(t, mobilenet), []string{auto}, 0)
+	if files, _ := os.ReadDir(dir); err != nil || c.Conversion != nil || len(k.made) > 0 || len(files) > 0 {
+		t.Errorf("chose %+v, %v; made %v, files %v", c.way(), err, k.made, files)
 	}
 }
 

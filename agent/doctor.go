@@ -138,6 +138,9 @@ func (d *doctor) checkModel(ctx context.Context, m configs.Model) (string, error
 	}
 	t := NewTuner(cfg.Inference, cfg.StateDir, log)
 	t.Memory.ReadOnly = true
+	if t.Converter != nil {
+		t.Converter.ReadOnly = true
+	}
 	c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
 	if err != nil {
 		return "", err

@@ -170,7 +170,7 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 // required is the error of a model that shall run converted and does not.
 func (t *Tuner) required(b *tflite.Bundle, c Choice) error {
 	plain := c.Delegate == tflite.CPU || c.Delegate == tflite.XNNPACK // an accelerator needs no conversion
-	if t.Converter == nil || !t.Converter.Required || c.Conversion != nil || c.needless || !plain {
+	if t.Converter == nil || t.Converter.ReadOnly || !t.Converter.Required || c.Conversion != nil || c.needless || !plain {
 		return nil
 	}
 	why := errors.Join(c.refused...)

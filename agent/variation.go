@@ -26,7 +26,10 @@ func newVariations(file string, seed uint64) (*variations, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := pixel.Image{Format: pixel.Sniff(data), Data: data}
+	return variationsOf(pixel.Image{Format: pixel.Sniff(data), Data: data}, seed)
+}
+
+func variationsOf(src pixel.Image, seed uint64) (*variations, error) {
 	w, h, err := pixel.Size(src)
 	if err != nil {
 		return nil, err

@@ -34,8 +34,9 @@ func newModelConvert() *cobra.Command {
 		Short: "Turn a uint8 model into an int8 or float32 one, and compare the two",
 		Long: `Turn a quantized model of TensorFlow 1 (uint8) into one that the processor's fast
 kernels take, run both on the same pictures, and write it if they agree. Pictures
-are the golden samples of IN and those in the folder --verify, each shown in many
-variations. Nothing is trained: docs/CONVERSION.md explains the arithmetic.
+are the golden samples of IN and those in the folder --verify, or else a few drawings,
+each shown in many variations. Nothing is trained: docs/CONVERSION.md explains the
+arithmetic.
 
 OUT is a .tflite file, or a folder that gets the labels and samples of IN too.`,
 		Example: `  egret model convert models/mobilenet_v1_1.0_224_quant -o fast.tflite
@@ -139,7 +140,7 @@ func convert(cmd *cobra.Command, f convertFlags, in string) error {
 	return refused
 }
 
-// pictures are what the models are compared on.
+// pictures are what the models are compared on; none are egret's drawings.
 func (f *convertFlags) pictures(b *tflite.Bundle) ([]string, error) {
 	files := agent.GoldenPictures(b)
 	if f.verify != "" {
@@ -148,9 +149,6 @@ func (f *convertFlags) pictures(b *tflite.Bundle) ([]string, error) {
 			return nil, err
 		}
 		files = append(files, more...)
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s has no golden samples: give a folder of pictures with --verify", b.ModelPath)
 	}
 	return files, nil
 }
@@ -230,7 +228,11 @@ func (f *convertFlags) print(w io.Writer, b *tflite.Bundle, r conversion) error 
 	}{{"original", c.Original}, {f.to, c.Converted}} {
 		fmt.Fprintf(w, "%-10s %-14s %9.2f %9.2f %9.2f %10.1f\n", s.name, fmt.Sprintf("%s × %d", s.side.Delegate, s.side.Threads), s.side.InvokeP50, s.side.InvokeP95, float64(s.side.SizeBytes)/1e6, float64(s.side.Memory)/1e6)
 	}
-	fmt.Fprintf(w, "\n%.2f times as fast, on %d inputs made of %d pictures\n", c.Speedup, c.Inputs, c.Pictures-c.Failed)
+	pictures := "pictures"
+	if c.Drawn {
+		pictures = "drawings (it has no golden samples, and there is no --verify)"
+	}
+	fmt.Fprintf(w, "\n%.2f times as fast, on %d inputs made of %d %s\n", c.Speedup, c.Inputs, c.Pictures-c.Failed, pictures)
 	if c.Task == tflite.Detect {
 		fmt.Fprintf(w, "boxes found: %d of %d with a score of 0.5 or more, mean IoU %.3f\n", c.Matched, c.Boxes, c.IoU)
 	} else {

@@ -67,6 +67,9 @@ func TestRunsConverted(t *testing.T) {
 			}
 		}
 	}
+	if out, errs, code := egret(t, nil, "doctor", "--config", c.path); code != 0 || !strings.Contains(out, ", converted to int8") {
+		t.Errorf("egret doctor: exit %d, %s%s", code, out, errs)
+	}
 	all := predictions(t, c)
 	if len(all) < 9 {
 		t.Errorf("%d predictions stored, want at least 9", len(all))
