@@ -14,6 +14,8 @@ const (
 	// clearBox is the score of a box that the other model has to find as well,
 	// and nearBox what its own score must be at least: scores shift a little.
 	clearBox, nearBox = 0.5, 0.4
+	// extraBox is the score of a box that must not be there alone.
+	extraBox = 0.6
 	// sameBox is the intersection over union of boxes that are the same.
 	sameBox = 0.5
 )
@@ -26,23 +28,27 @@ type Agreement struct {
 	// among those Clear ones in which the original leads by ClearLead.
 	Top1      float64 `json:"top1"`
 	Clear     int     `json:"clear"`
+	Classes   int     `json:"classes"` // different ones among the clear
 	ClearTop1 float64 `json:"clear_top1"`
 	// ScoreMax is the largest difference of any class's score, ScoreMean the
 	// mean of each input's largest.
 	ScoreMax  float64 `json:"score_difference_max"`
 	ScoreMean float64 `json:"score_difference_mean"`
 	// Boxes are the original's with a score of 0.5 or more; Matched of them
-	// have one of the same class over them in the other.
+	// have one of the same class over them in the other. Extra are boxes of the
+	// other with a score of 0.6 or more where the original has none of 0.4.
 	Boxes   int     `json:"boxes"`
+	Extra   int     `json:"extra"`
 	Matched int     `json:"matched"`
 	IoU     float64 `json:"iou_mean"` // of the matched
 }
 
-// Share is the figure to decide by: that of clear inputs, or of boxes. ok is
-// false when there were none.
+// Share is the figure to decide by: that of clear inputs, or of boxes, where one
+// that is there too much counts as one that is missing. ok is false when there were
+// none.
 func (a Agreement) Share() (share float64, ok bool) {
 	if a.Task == tflite.Detect {
-		return float64(a.Matched) / float64(max(a.Boxes, 1)), a.Boxes > 0
+		return float64(a.Matched) / float64(max(a.Sure(), 1)), a.Sure() > 0
 	}
 	return a.ClearTop1, a.Clear > 0
 }
@@ -50,7 +56,7 @@ func (a Agreement) Share() (share float64, ok bool) {
 // Sure is how many answers the share is of.
 func (a Agreement) Sure() int {
 	if a.Task == tflite.Detect {
-		return a.Boxes
+		return a.Boxes + a.Extra
 	}
 	return a.Clear
 }
@@ -59,6 +65,7 @@ func (a Agreement) Sure() int {
 type agreementTally struct {
 	Agreement
 	inputs, same, clearSame int
+	classesSeen             map[int]bool
 	differences, ious       float64
 }
 
@@ -67,6 +74,7 @@ func (t *agreementTally) add(original, converted []tflite.Result) {
 	if slices.ContainsFunc(original, hasBox) || slices.ContainsFunc(converted, hasBox) {
 		t.Task = tflite.Detect
 		t.boxes(original, converted)
+		t.extra(original, converted)
 		return
 	}
 	t.classes(original, converted)
@@ -83,6 +91,10 @@ func (t *agreementTally) classes(original, converted []tflite.Result) {
 		t.same++
 	}
 	if lead(original) >= ClearLead {
+		if t.classesSeen == nil {
+			t.classesSeen = map[int]bool{}
+		}
+		t.classesSeen[original[0].Index] = true
 		if t.Clear++; same {
 			t.clearSame++
 		}
@@ -134,6 +146,18 @@ func (t *agreementTally) boxes(original, converted []tflite.Result) {
 	}
 }
 
+// extra counts the boxes that are there too much.
+func (t *agreementTally) extra(original, converted []tflite.Result) {
+	for _, o := range converted {
+		over := func(r tflite.Result) bool {
+			return r.HasBox && r.Index == o.Index && r.Score >= nearBox && overlap(r.Box, o.Box) >= sameBox
+		}
+		if o.HasBox && o.Score >= extraBox && !slices.ContainsFunc(original, over) {
+			t.Extra++
+		}
+	}
+}
+
 // overlap is two boxes' intersection over union.
 func overlap(a, b [4]float32) float64 {
 	area := func(b [4]float32) float64 { return float64(max(b[2]-b[0], 0)) * float64(max(b[3]-b[1], 0)) }
@@ -149,6 +173,7 @@ func (t *agreementTally) sum() Agreement {
 	if a.Task == "" {
 		a.Task = tflite.Classify
 	}
+	a.Classes = len(t.classesSeen)
 	if a.Task == tflite.Classify {
 		a.Top1 = float64(t.same) / float64(max(t.inputs, 1))
 		a.ClearTop1 = float64(t.clearSame) / float64(max(a.Clear, 1))

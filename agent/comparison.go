@@ -21,9 +21,11 @@ type Side struct {
 // Comparing is what Compare is asked.
 type Comparing struct {
 	Original, Converted Side
-	// Pictures are files; none means egret's own drawings. Each is shown as it is and in variations (crops,
+	// Pictures are files. With Drawings, or when there are none, egret's own
+	// drawings come behind them. Each is shown as it is and in variations (crops,
 	// mirrored, other brightness, noise) until there are Inputs in all.
 	Pictures []string
+	Drawings bool
 	Inputs   int
 	// Budget ends it early once there are Least inputs; 0 does not.
 	Budget time.Duration
@@ -43,7 +45,7 @@ type Comparison struct {
 	// Speedup is the original's median Invoke as a multiple of the converted's.
 	Speedup  float64 `json:"speedup"`
 	Pictures int     `json:"pictures"`
-	Drawn    bool    `json:"drawn"`  // they were egret's own drawings
+	Drawn    int     `json:"drawn"`  // of them, egret's own drawings
 	Failed   int     `json:"failed"` // pictures that could not be read
 	Inputs   int     `json:"inputs"`
 	Agreement
@@ -78,7 +80,7 @@ func Compare(ctx context.Context, req Comparing) (c Comparison, err error) {
 		}
 		defer sides[i].process.close()
 	}
-	c.Pictures, c.Drawn = len(pictures), len(req.Pictures) == 0
+	c.Pictures, c.Drawn = len(pictures), len(pictures)-len(req.Pictures)
 	var tally agreementTally
 	began := time.Now()
 	enough := func() bool { return req.Budget > 0 && c.Inputs >= req.Least && time.Since(began) > req.Budget }
@@ -129,7 +131,7 @@ func (req Comparing) pictures() (all []func(seed uint64) (*variations, error)) {
 	for _, file := range req.Pictures {
 		all = append(all, func(seed uint64) (*variations, error) { return newVariations(file, seed) })
 	}
-	if len(all) == 0 {
+	if len(all) == 0 || req.Drawings {
 		for _, at := range drawings {
 			all = append(all, func(seed uint64) (*variations, error) { return variationsOf(draw(at), seed) })
 		}

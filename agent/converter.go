@@ -107,27 +107,66 @@ func (c *Converter) intact(b *tflite.Bundle, v Conversion) bool {
 // conversion.
 var errNeedless = errors.New("nothing to convert")
 
+// passing is an error that the next attempt may not meet: a full disk, a process
+// that was killed.
+type passing struct{ err error }
+
+func (e *passing) Error() string { return e.err.Error() }
+func (e *passing) Unwrap() error { return e.err }
+
+// needless tells whether a model has nothing to gain from a conversion.
+func (t *Tuner) needless(ctx context.Context, b *tflite.Bundle) bool {
+	return t.Probe(ctx, ProbeRequest{Model: b.Path(), Converted: ToInt8, Convert: true}).Needless
+}
+
 // make has a process of its own write the conversion's file and returns its
 // digest.
-func (c *Converter) make(ctx context.Context, probe func(context.Context, ProbeRequest) ProbeReport, b *tflite.Bundle, to string) (digest string, err error) {
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return "", err
+func (t *Tuner) make(ctx context.Context, b *tflite.Bundle, to string) (digest string, err error) {
+	c := t.Converter
+	temp, err := c.temporary(b, to)
+	if err != nil {
+		if t.needless(ctx, b) {
+			return "", errNeedless
+		}
+		return "", &passing{err}
 	}
-	c.prune(c.file(b, to))
-	if err := c.room(b, to); err != nil {
-		return "", err
-	}
-	r := probe(ctx, ProbeRequest{Model: b.Path(), Converted: to, File: c.file(b, to), Convert: true})
+	defer os.Remove(temp)
+	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Converted: to, File: temp, Convert: true})
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case r.Needless:
-		return "", fmt.Errorf("%w: %s", errNeedless, r.Reason)
+		return "", errNeedless
+	case !r.OK && (r.untried || r.died):
+		return "", &passing{errors.New(r.Reason)}
 	case !r.OK:
 		return "", errors.New(r.Reason)
 	}
+	if err := os.Rename(temp, c.file(b, to)); err != nil {
+		return "", &passing{err}
+	}
+	c.prune()
 	return r.Digest, nil
 }
+
+// temporary is a new file beside where the conversion is kept: an update and a
+// reload may convert the same model at once.
+func (c *Converter) temporary(b *tflite.Bundle, to string) (string, error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := c.room(b, to); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(c.Dir, "*"+unfinished)
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
+}
+
+// unfinished is the ending of files that are being written.
+const unfinished = ".part"
 
 // room refuses a file that would fill the disk.
 func (c *Converter) room(b *tflite.Bundle, to string) error {
@@ -145,9 +184,10 @@ func (c *Converter) room(b *tflite.Bundle, to string) error {
 	return nil
 }
 
-// prune removes the files that were used longest ago, and what a crash left of
-// one, so that with the coming one there are maxConversions.
-func (c *Converter) prune(coming string) {
+// prune removes the files that were used longest ago, beyond maxConversions, and
+// what a crash left of one. What was used within the hour stays: another model
+// of the same start may have it chosen and not yet opened.
+func (c *Converter) prune() {
 	type file struct {
 		path string
 		used time.Time
@@ -155,20 +195,20 @@ func (c *Converter) prune(coming string) {
 	var files []file
 	entries, _ := os.ReadDir(c.Dir)
 	for _, e := range entries {
-		path := filepath.Join(c.Dir, e.Name())
-		info, err := e.Info()
-		switch {
-		case err != nil || !info.Mode().IsRegular() || path == coming:
-		case filepath.Ext(path) == ".new":
-			_ = os.Remove(path)
-		default:
-			files = append(files, file{path, info.ModTime()})
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			files = append(files, file{filepath.Join(c.Dir, e.Name()), info.ModTime()})
 		}
 	}
-	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
-	for len(files) >= maxConversions {
-		_ = os.Remove(files[0].path) // who has it loaded keeps it
-		files = files[1:]
+	slices.SortFunc(files, func(a, b file) int { return b.used.Compare(a.used) }) // the newest first
+	kept := 0
+	for _, f := range files {
+		if time.Since(f.used) < time.Hour {
+			kept++
+		} else if strings.HasSuffix(f.path, unfinished) || kept >= maxConversions {
+			_ = os.Remove(f.path) // who has it loaded keeps it
+		} else {
+			kept++
+		}
 	}
 }
 
@@ -177,7 +217,7 @@ func (c *Converter) prune(coming string) {
 func (c *Converter) prove(ctx context.Context, original, converted Side) (Conversion, error) {
 	v := Conversion{To: converted.Bundle.Converted}
 	req := Comparing{
-		Original: original, Converted: converted, Pictures: GoldenPictures(original.Bundle),
+		Original: original, Converted: converted, Pictures: GoldenPictures(original.Bundle), Drawings: true,
 		Inputs: compareInputs, Least: compareLeast, Budget: compareBudget, Timeout: c.Timeout, Watch: c.Watch,
 	}
 	req.Pictures = req.Pictures[:min(len(req.Pictures), varied)]
@@ -190,7 +230,7 @@ func (c *Converter) prove(ctx context.Context, original, converted Side) (Conver
 	}
 	r, err := compare(ctx, req)
 	if err != nil {
-		return v, err
+		return v, &passing{err}
 	}
 	v.Inputs, v.OriginalMs, v.ConvertedMs = r.Inputs, r.Original.InvokeP50, r.Converted.InvokeP50
 	v.Agreement, _ = r.Share()
@@ -199,6 +239,8 @@ func (c *Converter) prove(ctx context.Context, original, converted Side) (Conver
 	switch {
 	case v.Sure < sureLeast:
 		return v, fmt.Errorf("the original is sure of %d of its answers, and %d are the least to judge by: add golden samples to its model.yaml", v.Sure, sureLeast)
+	case r.Task == tflite.Classify && r.Classes < 2:
+		return v, errors.New("the original is sure of one class alone, which anything could agree with: add golden samples to its model.yaml")
 	case wrong > max(1, int((1-minAgreement)*float64(v.Sure))):
 		return v, fmt.Errorf("it gives another answer in %d of %d of which the original is sure", wrong, v.Sure)
 	case v.ConvertedMs*near >= v.OriginalMs:
@@ -217,42 +259,65 @@ func (t *Tuner) conversions(ctx context.Context, c *Choice, b *tflite.Bundle, wo
 	best := fastest(works)
 	for _, to := range []string{ToInt8, ToFloat32} {
 		v, reports, err := t.conversion(ctx, c, b, to, best, threads)
+		c.Conversion = &v
 		if err == nil {
-			c.Conversion = &v
 			return reports
 		}
 		if c.needless = errors.Is(err, errNeedless); c.needless || ctx.Err() != nil {
+			c.Conversion = nil
 			return nil
 		}
-		c.refused = append(c.refused, fmt.Errorf("%s: %w", to, err))
+		t.drop(c, b, err)
 	}
 	return nil
 }
 
+// drop gives the choice's conversion up, and its file.
+func (t *Tuner) drop(c *Choice, b *tflite.Bundle, why error) {
+	file := t.Converter.file(b, c.Conversion.To)
+	_ = os.Remove(file) // one that is in the way is made again or pruned
+	c.Refused = append(c.Refused, c.Conversion.To+": "+strings.ReplaceAll(why.Error(), "model "+file, "the conversion"))
+	c.passing = c.passing || errors.As(why, new(*passing))
+	c.Conversion = nil
+}
+
 // conversion makes and tries one of them; best is the original on what runs it
 // best.
-func (t *Tuner) conversion(ctx context.Context, c *Choice, b *tflite.Bundle, to string, best ProbeReport, threads int) (Conversion, []ProbeReport, error) {
-	digest, err := t.Converter.make(ctx, t.Probe, b, to)
-	if err != nil {
-		return Conversion{}, nil, err
+func (t *Tuner) conversion(ctx context.Context, c *Choice, b *tflite.Bundle, to string, best ProbeReport, threads int) (v Conversion, reports []ProbeReport, err error) {
+	v.To = to
+	// What agreed once agrees: the same bytes of the same model.
+	proof, proved := t.Memory.proof(b, to)
+	if proved = proved && t.Converter.intact(b, proof); proved {
+		v = proof
+	} else if v.Digest, err = t.make(ctx, b, to); err != nil {
+		return v, nil, err
 	}
 	reports, last := t.climb(ctx, c, b, way{delegate: tflite.XNNPACK, converted: to}, threads, true)
 	switch {
 	case ctx.Err() != nil:
-		return Conversion{}, nil, ctx.Err()
+		return v, nil, ctx.Err()
 	case len(reports) == 0 && last.OK:
-		return Conversion{}, nil, errors.New("there are no fast kernels for it here")
+		return v, nil, errors.New("there are no fast kernels for it here")
+	case len(reports) == 0 && (last.untried || last.died):
+		return v, nil, &passing{errors.New(last.Reason)}
 	case len(reports) == 0:
-		return Conversion{}, nil, errors.New(last.Reason)
+		return v, nil, errors.New(last.Reason)
 	}
 	fast := fastest(reports)
 	switch most := t.Converter.MaxMemory; {
 	case most > 0 && fast.Memory > most:
-		return Conversion{}, nil, fmt.Errorf("it needs %d MiB of memory, and inference.max_memory allows %d", fast.Memory>>20, most>>20)
+		return v, nil, fmt.Errorf("it needs %d MiB of memory, and at most %d are allowed", fast.Memory>>20, most>>20)
 	case fast.InvokeP50*near >= best.InvokeP50:
-		return Conversion{}, nil, fmt.Errorf("it is not faster: %.2f ms, the original takes %.2f ms", fast.InvokeP50, best.InvokeP50)
+		return v, nil, fmt.Errorf("it is not faster: %.2f ms, the original takes %.2f ms", fast.InvokeP50, best.InvokeP50)
+	case proved:
+		return v, reports, nil
 	}
-	v, err := t.Converter.prove(ctx, Side{b, best.Spec, best.Threads}, Side{t.Converter.as(b, to), fast.Spec, fast.Threads})
-	v.Digest = digest
+	digest := v.Digest
+	v, err = t.Converter.prove(ctx, Side{b, best.Spec, best.Threads}, Side{t.Converter.as(b, to), fast.Spec, fast.Threads})
+	if v.Digest = digest; err == nil {
+		if err := t.Memory.prove(b, v); err != nil {
+			t.log().Warn("cannot remember that a conversion agrees with its model", "error", err)
+		}
+	}
 	return v, reports, err
 }

@@ -23,6 +23,7 @@ type kitchen struct {
 	needless bool
 	memory   uint64
 	made     []string
+	compared int
 	agree    map[string]Comparison // by type; what lacks agrees on all
 }
 
@@ -36,9 +37,11 @@ func (k *kitchen) probe(ctx context.Context, req ProbeRequest) ProbeReport {
 		}
 		return k.device.probe(ctx, req)
 	}
-	k.made = append(k.made, req.Converted)
+	if req.File != "" {
+		k.made = append(k.made, req.Converted)
+	}
 	r := ProbeReport{Converted: req.Converted, Needless: k.needless, Reason: k.refuse[req.Converted]}
-	if r.OK = r.Reason == "" && !k.needless; r.OK {
+	if r.OK = r.Reason == "" && !k.needless; r.OK && req.File != "" {
 		// What lies there must be a model's file, for its digest.
 		if err := os.WriteFile(req.File, []byte("....TFL3"+req.Converted), 0o600); err != nil {
 			return ProbeReport{Reason: err.Error()}
@@ -49,9 +52,10 @@ func (k *kitchen) probe(ctx context.Context, req ProbeRequest) ProbeReport {
 }
 
 func (k *kitchen) compare(_ context.Context, req Comparing) (Comparison, error) {
+	k.compared++
 	c, ok := k.agree[req.Converted.Bundle.Converted]
 	if !ok {
-		c = Comparison{Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Clear: 90, ClearTop1: 1}}
+		c = Comparison{Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Classes: 4, Clear: 90, ClearTop1: 1}}
 	}
 	if c.Original.InvokeP50 == 0 {
 		c.Original.InvokeP50, c.Converted.InvokeP50 = 40, 8
@@ -63,7 +67,7 @@ func TestChooseConverted(t *testing.T) {
 	b := openBundle(t, mobilenet)
 	fast := map[string]float64{"xnnpack×1": 41, "cpu×1": 40, "xnnpack/int8×1": 8, "xnnpack/float32×1": 9}
 	clear := func(n int, share float64) Comparison {
-		return Comparison{Inputs: n, Agreement: Agreement{Task: tflite.Classify, Clear: n, ClearTop1: share}}
+		return Comparison{Inputs: n, Agreement: Agreement{Task: tflite.Classify, Classes: 2, Clear: n, ClearTop1: share}}
 	}
 	for _, tt := range []struct {
 		name     string
@@ -79,7 +83,8 @@ func TestChooseConverted(t *testing.T) {
 		{name: "int8", k: kitchen{}, want: "xnnpack int8", made: "int8"},
 		{name: "one who asks for xnnpack gets it too", list: []string{"xnnpack"}, want: "xnnpack int8", made: "int8"},
 		{name: "not one who asks for the CPU", list: []string{"cpu"}, want: "cpu "},
-		{name: "nor with require", list: []string{"cpu"}, required: true, err: "inference.delegate names neither auto nor xnnpack"},
+		{name: "nor with require", list: []string{"cpu"}, required: true, err: "inference.delegate has it run on cpu before auto or xnnpack"},
+		{name: "nor is one refused that needs no conversion", k: kitchen{needless: true}, list: []string{"cpu"}, required: true, want: "cpu "},
 		{name: "no kernels for int8: float32", k: kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack/float32×1": 9}}},
 			want: "xnnpack float32", made: "int8 float32", reason: "int8: no luck with xnnpack/int8×1"},
 		{name: "slower: the model itself", k: kitchen{device: device{ms: map[string]float64{"cpu×1": 8, "xnnpack/int8×1": 7.9, "xnnpack/float32×1": 9}}},
@@ -90,10 +95,14 @@ func TestChooseConverted(t *testing.T) {
 		{name: "sure of too little", k: kitchen{agree: map[string]Comparison{"int8": clear(11, 1), "float32": clear(0, 0)}},
 			want: "cpu ", made: "int8 float32", reason: "float32: the original is sure of 0 of its answers"},
 		{name: "measured slower beside the original", k: kitchen{agree: map[string]Comparison{"int8": {
-			Inputs: 96, Agreement: Agreement{Clear: 96, ClearTop1: 1}, Original: CompareSide{InvokeP50: 8}, Converted: CompareSide{InvokeP50: 8},
+			Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Classes: 4, Clear: 96, ClearTop1: 1}, Original: CompareSide{InvokeP50: 8}, Converted: CompareSide{InvokeP50: 8},
 		}}}, want: "xnnpack float32", made: "int8 float32", reason: "int8: it is not faster: 8.00 ms"},
+		{name: "sure of one class", k: kitchen{agree: map[string]Comparison{"int8": {Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Classes: 1, Clear: 96, ClearTop1: 1}}}},
+			want: "xnnpack float32", made: "int8 float32", reason: "int8: the original is sure of one class alone"},
+		{name: "boxes that are there too much", k: kitchen{agree: map[string]Comparison{"int8": {Inputs: 96, Agreement: Agreement{Task: tflite.Detect, Boxes: 50, Matched: 50, Extra: 3}}}},
+			want: "xnnpack float32", made: "int8 float32", reason: "int8: it gives another answer in 3 of 53"},
 		{name: "too large", k: kitchen{memory: 300 << 20}, limit: 200 << 20, want: "cpu ", made: "int8 float32",
-			reason: "int8: it needs 300 MiB of memory, and inference.max_memory allows 200"},
+			reason: "int8: it needs 300 MiB of memory, and at most 200 are allowed"},
 		{name: "refused", k: kitchen{refuse: map[string]string{"int8": "operator 3, LSTM: no", "float32": "operator 3, LSTM: no"}},
 			want: "cpu ", made: "int8 float32", reason: "int8: operator 3, LSTM: no"},
 		{name: "refused, and required", k: kitchen{refuse: map[string]string{"int8": "operator 3, LSTM: no", "float32": "nor so"}}, required: true,
@@ -127,8 +136,12 @@ func TestChooseConverted(t *testing.T) {
 			if got := c.Delegate + " " + c.way().converted; got != tt.want {
 				t.Errorf("chose %q, want %q; table %s", got, tt.want, c.Summary())
 			}
-			if why := errors.Join(c.refused...); tt.reason != "" && (why == nil || !strings.Contains(why.Error(), tt.reason)) {
-				t.Errorf("reasons %v, want %q", why, tt.reason)
+			if why := strings.Join(c.Refused, "; "); !strings.Contains(why, tt.reason) || (why == "") != (tt.reason == "") {
+				t.Errorf("reasons %q, want %q", why, tt.reason)
+			}
+			files, _ := filepath.Glob(filepath.Join(tuner.Converter.Dir, "*"))
+			if want := map[bool]int{true: 1}[c.Conversion != nil]; len(files) != want {
+				t.Errorf("files %q, want %d: what was refused does not stay", files, want)
 			}
 			if len(c.Passed) > 0 && tt.list[0] == auto {
 				t.Errorf("a conversion is waited for: %+v", c.Passed)
@@ -191,6 +204,90 @@ func TestConversionIsKept(t *testing.T) {
 	}
 }
 
+// TestPassingRefusals: what the next start may not meet is not remembered, and
+// what it will meet is, with the reason.
+func TestPassingRefusals(t *testing.T) {
+	b := openBundle(t, mobilenet)
+	dir := t.TempDir()
+	k := &kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack×1": 41, "xnnpack/int8×1": 8}}}
+	inf := configs.Default().Inference
+	choose := func() (Choice, error) {
+		tuner := NewTuner(inf, dir, nil)
+		tuner.Probe, tuner.Cores, tuner.Converter.compare = k.probe, 1, k.compare
+		return tuner.Choose(t.Context(), b, []string{auto}, 0)
+	}
+	// A file where the folder should be.
+	if err := os.WriteFile(filepath.Join(dir, ConvertedDir), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := choose(); err != nil || c.Conversion != nil || len(c.Refused) != 2 {
+		t.Errorf("without a place for it: %+v, %v", c, err)
+	}
+	inf.Convert = "require"
+	if _, err := choose(); !errors.As(err, new(*passing)) {
+		t.Errorf("error %v, want one that may pass", err)
+	}
+	inf.Convert = "auto"
+	if err := os.Remove(filepath.Join(dir, ConvertedDir)); err != nil {
+		t.Fatal(err)
+	}
+	k.agree = map[string]Comparison{"int8": {Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Classes: 2, Clear: 96, ClearTop1: 0.5}}}
+	if c, err := choose(); err != nil || c.Remembered || len(c.Refused) != 2 || !strings.Contains(c.Refused[0], "another answer in 48 of 96") {
+		t.Errorf("with a place for it: %+v, %v", c, err)
+	}
+	k.agree = nil
+	if c, err := choose(); err != nil || !c.Remembered || len(c.Refused) != 2 {
+		t.Errorf("at the next start %+v, %v; want the reasons remembered", c, err)
+	}
+	inf.Convert = "require"
+	if c, err := choose(); err != nil || c.Remembered || c.Conversion == nil {
+		t.Errorf("required: %+v, %v; want it tried anew", c, err)
+	}
+	b.Manifest.Golden = append(b.Manifest.Golden, tflite.Golden{Image: "another.png"})
+	if c, err := choose(); err != nil || c.Remembered {
+		t.Errorf("with another golden sample: %+v, %v; want it tried anew", c, err)
+	}
+}
+
+// TestProofIsKept: where choices are not remembered, as while a Coral is away,
+// the comparison is made once all the same.
+func TestProofIsKept(t *testing.T) {
+	dir := t.TempDir()
+	k := &kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack×1": 41, "xnnpack/int8×1": 8}}}
+	for start := range 3 {
+		tuner := NewTuner(configs.Default().Inference, dir, nil)
+		tuner.Probe, tuner.Cores, tuner.Converter.compare = k.probe, 1, k.compare
+		c, err := tuner.Choose(t.Context(), openBundle(t, mobilenet), []string{"edgetpu", auto}, 0)
+		if err != nil || c.Remembered || c.Conversion == nil || c.Conversion.OriginalMs != 40 {
+			t.Errorf("start %d: %+v, %v", start, c, err)
+		}
+	}
+	if len(k.made) != 1 || k.compared != 1 {
+		t.Errorf("made %d times and compared %d times, want once", len(k.made), k.compared)
+	}
+}
+
+// TestConversionLeavesRoom: the predictions need the disk more.
+func TestConversionLeavesRoom(t *testing.T) {
+	b := *openBundle(t, mobilenet)
+	b.ModelPath = filepath.Join(t.TempDir(), "huge.tflite")
+	f, err := os.Create(b.ModelPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(1 << 42); err != nil { // a hole
+		t.Skip("no file system for so large a file: ", err)
+	}
+	c := Converter{Dir: t.TempDir()}
+	if err := c.room(&b, ToInt8); err == nil || !strings.Contains(err.Error(), "MiB are free") {
+		t.Errorf("a conversion of 8 TiB: %v", err)
+	}
+	if err := c.room(openBundle(t, mobilenet), ToFloat32); err != nil {
+		t.Errorf("one of 20 MB: %v", err)
+	}
+}
+
 // TestLookingConvertsNothing: the doctor, who may be root, leaves no files in the
 // service's folder that the service cannot replace.
 func TestLookingConvertsNothing(t *testing.T) {
@@ -208,23 +305,30 @@ func TestLookingConvertsNothing(t *testing.T) {
 
 func TestConvertedFilesAreFew(t *testing.T) {
 	c := Converter{Dir: t.TempDir()}
+	used := func(name string, ago time.Duration) {
+		t.Helper()
+		path, when := filepath.Join(c.Dir, name), time.Now().Add(-ago)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, when, when)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := range maxConversions + 3 {
-		path := filepath.Join(c.Dir, string(rune('a'+i))+".tflite")
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		when := time.Now().Add(time.Duration(i) * time.Minute)
-		if err := os.Chtimes(path, when, when); err != nil {
-			t.Fatal(err)
-		}
+		used(string(rune('a'+i))+".tflite", time.Duration(i+2)*time.Hour)
 	}
-	if err := os.WriteFile(filepath.Join(c.Dir, "x.tflite.new"), nil, 0o600); err != nil { // what a crash left
-		t.Fatal(err)
-	}
-	c.prune(filepath.Join(c.Dir, "coming.tflite"))
+	used("crashed"+unfinished, 3*time.Hour)
+	used("under-way"+unfinished, time.Minute)
+	c.prune()
 	left, _ := filepath.Glob(filepath.Join(c.Dir, "*"))
-	if len(left) != maxConversions-1 || filepath.Base(left[0]) != "e.tflite" {
-		t.Errorf("left %q, want the %d newest", left, maxConversions-1)
+	if len(left) != maxConversions || filepath.Base(left[0]) != "a.tflite" || filepath.Base(left[maxConversions-1]) != "under-way"+unfinished {
+		t.Errorf("left %q, want the %d newest", left, maxConversions)
+	}
+	// The models of one start may be more.
+	for i := range maxConversions + 3 {
+		used(string(rune('a'+i))+".tflite", time.Minute)
+	}
+	c.prune()
+	if left, _ = filepath.Glob(filepath.Join(c.Dir, "*")); len(left) != maxConversions+4 {
+		t.Errorf("left %q, want all that this start has used", left)
 	}
 }
 
@@ -238,11 +342,11 @@ func TestConversionServes(t *testing.T) {
 	inf := configs.Default().Inference
 	tuner := NewTuner(inf, dir, nil)
 	tuner.Cores = 1
-	digest, err := tuner.Converter.make(t.Context(), tuner.Probe, b, ToInt8)
+	digest, err := tuner.make(t.Context(), b, ToInt8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tuner.Converter.make(t.Context(), tuner.Probe, smallBundle(t, smallOptions), ToInt8); !errors.Is(err, errNeedless) {
+	if _, err := tuner.make(t.Context(), smallBundle(t, smallOptions), ToInt8); !errors.Is(err, errNeedless) {
 		t.Errorf("an int8 model: %v, want that it is needless", err)
 	}
 	v, err := tuner.Converter.prove(t.Context(), Side{b, tflite.CPU, 1}, Side{tuner.Converter.as(b, ToInt8), tflite.XNNPACK, 1})
@@ -291,11 +395,18 @@ func TestConversionServes(t *testing.T) {
 			}
 		}
 	}
-	if err := errors.Join(m.Close(), original.Close()); err != nil {
-		t.Error(err)
-	}
-	t.Run("a file that is gone ends on the model itself", func(t *testing.T) {
-		if err := os.Remove(tuner.Converter.file(b, ToInt8)); err != nil {
+	defer func() {
+		if err := errors.Join(m.Close(), original.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Run("a file that was changed ends on the model itself", func(t *testing.T) {
+		data, err := os.ReadFile(tuner.Converter.file(b, ToInt8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)/2] ^= 1
+		if err := os.WriteFile(tuner.Converter.file(b, ToInt8), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		op := &opener{bundle: b, inf: inf, tuner: tuner, open: openModel, choice: Choice{Delegate: tflite.XNNPACK, Threads: 1, Conversion: &v}}
@@ -308,4 +419,34 @@ func TestConversionServes(t *testing.T) {
 			t.Errorf("it runs as %+v, choice %+v", info, op.choice)
 		}
 	})
+}
+
+// TestMeasureConverted is what `egret bench` lists: both conversions, and why the
+// faster one is not chosen.
+func TestMeasureConverted(t *testing.T) {
+	for _, tt := range []struct {
+		agree   float64
+		auto    string
+		refused int
+	}{{1, "int8", 0}, {0.5, "", 2}} {
+		k := &kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack×1": 41, "xnnpack/int8×1": 8, "xnnpack/float32×1": 9}}}
+		k.agree = map[string]Comparison{}
+		for _, to := range []string{ToInt8, ToFloat32} {
+			k.agree[to] = Comparison{Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Classes: 2, Clear: 96, ClearTop1: tt.agree}}
+		}
+		s, err := Measure(t.Context(), Tuner{Probe: k.probe, Cores: 1, Converter: &Converter{Dir: t.TempDir(), compare: k.compare}}, openBundle(t, mobilenet), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []string
+		for _, r := range s.Runs {
+			rows = append(rows, r.Spec+" "+r.Converted)
+		}
+		if got := strings.Join(rows, ", "); !strings.Contains(got, "cpu , xnnpack int8, xnnpack float32") {
+			t.Errorf("rows %s", got)
+		}
+		if s.Auto.Converted != tt.auto || len(s.Refused) != tt.refused {
+			t.Errorf("agreement %v: auto %+v, refused %q", tt.agree, s.Auto, s.Refused)
+		}
+	}
 }

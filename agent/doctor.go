@@ -154,7 +154,10 @@ func (d *doctor) checkModel(ctx context.Context, m configs.Model) (string, error
 	}
 	opts := LoadOptions(m, log)
 	opts.Delegate, opts.Threads = c.Delegate, c.Threads
-	model, err := tflite.Load(t.bundle(b, c.way()), opts)
+	if b, err = t.bundle(b, c.way()); err != nil {
+		return "", err
+	}
+	model, err := tflite.Load(b, opts)
 	if err != nil {
 		return "", err
 	}

@@ -86,7 +86,7 @@ func (o *opener) first() (predictor, error) {
 // heldHere tells a device that another process cannot have because this one
 // has it already from one that does not work.
 func (o *opener) heldHere(r ProbeReport) bool {
-	return !r.OK && !r.died && !r.untried && o.holders.has(r.Spec)
+	return !r.OK && !r.died && !r.untried && r.Converted == "" && o.holders.has(r.Spec)
 }
 
 // on opens the model in a way and warms it up.
@@ -99,7 +99,11 @@ func (o *opener) on(w way) (predictor, error) {
 	}
 	opts := o.opts
 	opts.Delegate, opts.Threads = w.delegate, w.threads
-	m, err := o.open(o.tuner.bundle(o.bundle, w), opts)
+	b, err := o.tuner.bundle(o.bundle, w)
+	if err != nil {
+		return nil, err
+	}
+	m, err := o.open(b, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,11 @@ func (o *opener) batches(ctx context.Context, n int, alone predictor) (batcher, 
 	}
 	opts := o.opts
 	opts.Delegate, opts.Threads, opts.Batch = w.delegate, w.threads, n
-	m, err := tflite.Load(o.tuner.bundle(o.bundle, w), opts)
+	b, err := o.tuner.bundle(o.bundle, w)
+	if err != nil {
+		return nil, err
+	}
+	m, err := tflite.Load(b, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -177,7 +177,9 @@ func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Mo
 		o.inf.Delegate = configs.DelegateList(tflite.CPU)
 		t.Converter = nil
 	}
-	if err := o.choose(ctx); err != nil {
+	if err := o.choose(ctx); errors.As(err, new(*passing)) {
+		return nil, err // the next start may be luckier: the version is not to blame
+	} else if err != nil {
 		return nil, &modelError{m.Name, err}
 	}
 	return &runningWorker{opener: o, cfg: m, camera: owner, inference: inf, requests: requests}, nil
@@ -232,7 +234,7 @@ func (p *pipeline) say(model string, c Choice) {
 		p.log.Info("model runs converted", "model", model, "to", v.To, "invoke_ms", fmt.Sprintf("%.2f", v.ConvertedMs), "original_ms", fmt.Sprintf("%.2f", v.OriginalMs),
 			"times_as_fast", fmt.Sprintf("%.1f", v.OriginalMs/v.ConvertedMs), "same_answers", fmt.Sprintf("%.1f%% of %d", 100*v.Agreement, v.Sure))
 	} else if !c.repeated {
-		for _, why := range c.refused {
+		for _, why := range c.Refused {
 			p.log.Info("model runs as it is, not converted", "model", model, "reason", why)
 		}
 	}
@@ -282,6 +284,7 @@ func (p *pipeline) apply(pl *plan) {
 	var replaced []*task
 	for _, w := range p.workers {
 		if !slices.Contains(pl.workers, w) {
+			w.task.bound = w.patience()
 			replaced = append(replaced, w.task)
 		}
 	}
@@ -298,6 +301,17 @@ func (p *pipeline) apply(pl *plan) {
 		}
 	}
 	p.workers, p.cameras = pl.workers, pl.cameras
+}
+
+// patience is how long a worker that is replaced is waited for: what it has in
+// hand and what is decoded by then, on a device on which the model takes
+// seconds.
+func (w *worker) patience() time.Duration {
+	times := w.invokes.latest()
+	if len(times) == 0 {
+		return workerBound
+	}
+	return max(workerBound, min(4*times[len(times)-1], 20*time.Second))
 }
 
 // run supervises the camera's source. A source that came to its end leaves

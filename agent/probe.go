@@ -30,7 +30,7 @@ type ProbeRequest struct {
 	Batch    int    `json:"batch,omitempty"` // pictures of one Invoke
 	// Converted is the type of the conversion in File that runs in the model's
 	// place; empty: the model itself. With Convert the process writes that file
-	// and does nothing else.
+	// and does nothing else; without a File it only sees whether it could.
 	Converted string `json:"converted,omitempty"`
 	File      string `json:"file,omitempty"`
 	Convert   bool   `json:"convert,omitempty"`
@@ -184,6 +184,9 @@ func (r *ProbeReport) convert(req ProbeRequest) error {
 		var no *requant.Refusal
 		r.Needless = errors.As(err, &no) && no.Needless
 		return err
+	}
+	if req.File == "" {
+		return nil
 	}
 	if err := wholefile.Write(req.File, data); err != nil {
 		return err

@@ -16,6 +16,8 @@ type Sweep struct {
 	Library string        `json:"library"`
 	Cores   int           `json:"cores"`
 	Runs    []ProbeReport `json:"runs"`
+	// Refused says why a conversion that was timed is not chosen.
+	Refused []string `json:"refused,omitempty"`
 	// Auto is what `delegate: auto, threads: auto` would run it on; of
 	// delegates that were named, the fastest, and empty when none works.
 	Auto SweepChoice `json:"auto"`
@@ -69,7 +71,7 @@ func Measure(ctx context.Context, t Tuner, b *tflite.Bundle, delegates []string)
 	}
 	if t.Converter != nil && slices.Contains(delegates, tflite.XNNPACK) {
 		for _, to := range []string{ToInt8, ToFloat32} {
-			_, err := t.Converter.make(ctx, t.Probe, b, to)
+			_, err := t.make(ctx, b, to)
 			if errors.Is(err, errNeedless) {
 				break
 			} else if err != nil && ctx.Err() == nil {
@@ -84,15 +86,16 @@ func Measure(ctx context.Context, t Tuner, b *tflite.Bundle, delegates []string)
 	probe := t.Probe
 	t.Memory, t.Watch = nil, nil
 	t.Probe = func(ctx context.Context, req ProbeRequest) ProbeReport {
-		w := way{req.Delegate, req.Threads, req.Converted}
+		w := way{delegate: req.Delegate, threads: req.Threads, converted: req.Converted}
 		if r, ok := known[w]; ok {
 			delete(known, w) // the next round is another measurement
 			return r
 		}
 		return probe(ctx, req)
 	}
-	best, ok := t.sweep(ctx, &Choice{}, b, delegates, 0)
-	if ok {
+	var c Choice
+	best, ok := t.sweep(ctx, &c, b, delegates, 0)
+	if s.Refused = c.Refused; ok {
 		s.Auto = SweepChoice{Delegate: best.Spec, Threads: best.Threads, Converted: best.Converted, InvokeP50: best.InvokeP50}
 	}
 	return s, ctx.Err()

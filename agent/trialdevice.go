@@ -25,6 +25,7 @@ type trialDevice struct {
 	// choice is what the model that was probed last shall run on.
 	choice Choice
 	dir    string
+	inf    configs.Inference // by which it was chosen
 }
 
 // Inspect implements update.Device.
@@ -71,11 +72,17 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 	}
 	t := NewTuner(cfg.Inference, cfg.StateDir, d.agent.log)
 	t.Memory.ReadOnly = true // other models work on the same cores meanwhile
+	key := t.key(b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
+	if most := uint64(cfg.Updates.MaxMemory); t.Converter != nil && most > 0 && (t.Converter.MaxMemory == 0 || most < t.Converter.MaxMemory) {
+		t.Converter.MaxMemory = most // a conversion must not be why a model is refused
+	}
 	c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil {
+	if errors.As(err, new(*passing)) {
+		return err
+	} else if err != nil {
 		return refuse(dir, err.Error())
 	}
 	r := t.Probe(ctx, t.request(b, c.way()))
@@ -88,8 +95,7 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 		return refuse(dir, "on "+specName(c.Delegate)+": "+r.Reason)
 	}
 	p.Golden, p.Memory = r.Golden, r.Memory
-	d.choice, d.dir = c, dir
-	key := t.key(b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
+	d.choice, d.dir, d.inf = c, dir, cfg.Inference
 	return d.agent.ask(ctx, func(context.Context) error {
 		d.agent.pipeline.probed = map[string]Choice{key: c}
 		return nil
@@ -144,9 +150,9 @@ func (d *trialDevice) companion(ctx context.Context, cfg configs.Config, m confi
 	t := NewTuner(cfg.Inference, cfg.StateDir, d.agent.log)
 	t.Memory.ReadOnly = true
 	tries := []Choice{{Delegate: tflite.CPU, Threads: max(1, int(cfg.Inference.Threads))}}
-	if d.dir == dir && d.choice.Delegate != "" {
+	if d.dir == dir && d.inf == cfg.Inference && d.choice.Delegate != "" {
 		tries = slices.Insert(tries, 0, d.choice)
-	} else { // the agent was restarted since it was probed
+	} else { // since it was probed the agent was restarted, or configured anew
 		c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
 		if ctx.Err() != nil {
 			return nil, false, ctx.Err()

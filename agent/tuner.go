@@ -30,10 +30,11 @@ type Choice struct {
 	Conversion *Conversion `json:"conversion,omitempty"`
 	// Passed are the delegates that would have been preferred and do not work.
 	Passed []ProbeReport `json:"-"`
-	// refused says why no conversion runs; needless that there is nothing to
-	// convert.
-	refused  []error
-	needless bool
+	// Refused says why no conversion runs, one reason for each.
+	Refused []string `json:"refused,omitempty"`
+	// needless: there is nothing to convert. passing: a reason may be gone at
+	// the next start.
+	needless, passing bool
 	// repeated: it was measured for another interpreter of the same start.
 	repeated bool
 }
@@ -43,17 +44,20 @@ type way struct {
 	delegate  string // a specification
 	threads   int
 	converted string // to which type; empty: the model as it is
+	digest    string // of the converted file; empty: any
 }
 
 func (c Choice) way() way {
 	w := way{delegate: c.Delegate, threads: c.Threads}
 	if c.Conversion != nil {
-		w.converted = c.Conversion.To
+		w.converted, w.digest = c.Conversion.To, c.Conversion.Digest
 	}
 	return w
 }
 
-func (r ProbeReport) way() way { return way{r.Spec, r.Threads, r.Converted} }
+func (r ProbeReport) way() way {
+	return way{delegate: r.Spec, threads: r.Threads, converted: r.Converted}
+}
 
 // sameKind tells whether two reports differ in threads at most.
 func sameKind(a, b ProbeReport) bool { return a.Spec == b.Spec && a.Converted == b.Converted }
@@ -145,10 +149,9 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 		if ok {
 			c.Delegate, c.Threads, c.Report = best.Spec, best.Threads, best
 			if best.Converted == "" && c.Conversion != nil {
-				c.refused = append(c.refused, fmt.Errorf("%s: it is not faster: %.2f ms, the original takes %.2f ms", c.Conversion.To, c.Conversion.ConvertedMs, best.InvokeP50))
-				c.Conversion = nil
+				t.drop(&c, b, errors.New("measured again, it is not faster"))
 			}
-			if err := t.required(b, c); err != nil {
+			if err := t.required(ctx, b, &c); err != nil {
 				return c, err
 			}
 			t.remember(key, c)
@@ -168,16 +171,23 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 }
 
 // required is the error of a model that shall run converted and does not.
-func (t *Tuner) required(b *tflite.Bundle, c Choice) error {
+func (t *Tuner) required(ctx context.Context, b *tflite.Bundle, c *Choice) error {
 	plain := c.Delegate == tflite.CPU || c.Delegate == tflite.XNNPACK // an accelerator needs no conversion
 	if t.Converter == nil || t.Converter.ReadOnly || !t.Converter.Required || c.Conversion != nil || c.needless || !plain {
 		return nil
 	}
-	why := errors.Join(c.refused...)
-	if why == nil {
-		why = errors.New("inference.delegate names neither auto nor xnnpack, which a converted model runs on")
+	why := strings.Join(c.Refused, "; ")
+	if why == "" { // nobody tried
+		if t.needless(ctx, b) {
+			return nil
+		}
+		why = "inference.delegate has it run on " + c.Delegate + " before auto or xnnpack, on which a converted model runs"
 	}
-	return fmt.Errorf("model %s does not run converted, and inference.convert is require: %s", b.ModelPath, strings.ReplaceAll(why.Error(), "\n", "; "))
+	err := fmt.Errorf("model %s does not run converted, and inference.convert is require: %s", b.ModelPath, why)
+	if c.passing {
+		return &passing{err}
+	}
+	return err
 }
 
 // request asks for a trial of the bundle's model, run in that way.
@@ -189,12 +199,19 @@ func (t *Tuner) request(b *tflite.Bundle, w way) ProbeRequest {
 	return req
 }
 
-// bundle is what to load to run the model in that way.
-func (t *Tuner) bundle(b *tflite.Bundle, w way) *tflite.Bundle {
+// bundle is what to load to run the model in that way: other results under its
+// name would be worse than none.
+func (t *Tuner) bundle(b *tflite.Bundle, w way) (*tflite.Bundle, error) {
 	if w.converted == "" {
-		return b
+		return b, nil
 	}
-	return t.Converter.as(b, w.converted)
+	as := t.Converter.as(b, w.converted)
+	if digest, err := as.FileDigest(); err != nil {
+		return nil, err
+	} else if digest != w.digest {
+		return nil, fmt.Errorf("%s is not the conversion that was compared with its model", as.ModelPath)
+	}
+	return as, nil
 }
 
 // believe tells whether a remembered choice still works, where that is in doubt.
@@ -213,7 +230,7 @@ func (t *Tuner) believe(ctx context.Context, b *tflite.Bundle, c Choice) bool {
 // remember keeps a choice for the next start, unless something better was
 // passed over: it may be back by then.
 func (t *Tuner) remember(key string, c Choice) {
-	if len(c.Passed) > 0 {
+	if len(c.Passed) > 0 || c.passing {
 		return
 	}
 	if err := t.Memory.store(key, c); err != nil {
@@ -243,7 +260,13 @@ func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []
 		if works, broke = t.rounds(ctx, c, b, works); ctx.Err() != nil {
 			return ProbeReport{}, false
 		}
-		c.Passed = append(c.Passed, broke...)
+		for _, r := range broke {
+			if r.Converted == "" {
+				c.Passed = append(c.Passed, r)
+			} else if !slices.ContainsFunc(works, func(w ProbeReport) bool { return w.Converted != "" }) {
+				t.drop(c, b, errors.New(r.Reason))
+			}
+		}
 	}
 	if len(works) == 0 {
 		return ProbeReport{}, false
@@ -307,7 +330,7 @@ func (t *Tuner) rounds(ctx context.Context, c *Choice, b *tflite.Bundle, works [
 			}
 			if again.OK {
 				steady = append(steady, timed{run.ProbeReport, append(run.times, again.InvokeP50)})
-			} else if run.Converted == "" && !slices.ContainsFunc(broke, func(r ProbeReport) bool { return r.Spec == run.Spec }) {
+			} else if !slices.ContainsFunc(broke, func(r ProbeReport) bool { return sameKind(r, again) }) {
 				broke = append(broke, again) // it worked once: what comes and goes is not for every day
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/egret-edge/egret/internal/wholefile"
@@ -35,8 +36,18 @@ type TuningMemory struct {
 	ReadOnly bool
 }
 
+// tuningFiles is held to change one: updates and reloads try models at once.
+var tuningFiles sync.Mutex
+
 type tuningFile struct {
 	Choices map[string]tuningEntry `json:"choices"`
+	// Proofs are conversions that agree with their models, by proofKey and type.
+	Proofs map[string]tuningProof `json:"proofs,omitempty"`
+}
+
+type tuningProof struct {
+	Conversion Conversion `json:"conversion"`
+	Used       time.Time  `json:"used"`
 }
 
 type tuningEntry struct {
@@ -77,23 +88,65 @@ func (m *TuningMemory) store(key string, c Choice) error {
 	if m == nil || m.ReadOnly {
 		return nil
 	}
+	tuningFiles.Lock()
+	defer tuningFiles.Unlock()
 	t := m.read()
 	t.Choices[key] = tuningEntry{Choice: c, Used: time.Now().UTC()}
-	for len(t.Choices) > maxTuningChoices {
+	dropOldest(t.Choices, key, func(e tuningEntry) time.Time { return e.Used })
+	return m.write(t)
+}
+
+// proof is the conversion of that type that is known to agree with the model.
+func (m *TuningMemory) proof(b *tflite.Bundle, to string) (Conversion, bool) {
+	p, ok := m.read().Proofs[proofKey(b)+" "+to]
+	return p.Conversion, ok && p.Conversion.To == to
+}
+
+// prove keeps what was found by comparing. Unlike a choice it depends on no time
+// that was measured, so that it is kept whatever else the processor did.
+func (m *TuningMemory) prove(b *tflite.Bundle, v Conversion) error {
+	if m == nil {
+		return nil
+	}
+	tuningFiles.Lock()
+	defer tuningFiles.Unlock()
+	t := m.read()
+	if t.Proofs == nil {
+		t.Proofs = map[string]tuningProof{}
+	}
+	key := proofKey(b) + " " + v.To
+	t.Proofs[key] = tuningProof{Conversion: v, Used: time.Now().UTC()}
+	dropOldest(t.Proofs, key, func(p tuningProof) time.Time { return p.Used })
+	return m.write(t)
+}
+
+// dropOldest keeps maxTuningChoices, and never drops the new one: the clock may
+// have been set back since the others.
+func dropOldest[T any](all map[string]T, fresh string, used func(T) time.Time) {
+	for len(all) > maxTuningChoices {
 		oldest := ""
-		for k, e := range t.Choices {
-			// Never the new one: the clock may have been set back since the others.
-			if k != key && (oldest == "" || e.Used.Before(t.Choices[oldest].Used)) {
+		for k, v := range all {
+			if k != fresh && (oldest == "" || used(v).Before(used(all[oldest]))) {
 				oldest = k
 			}
 		}
-		delete(t.Choices, oldest)
+		delete(all, oldest)
 	}
+}
+
+func (m *TuningMemory) write(t tuningFile) error {
 	data, err := json.MarshalIndent(t, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode choices: %w", err)
 	}
 	return wholefile.Write(m.Path, data)
+}
+
+// proofKey names what a conversion's agreement depends on.
+func proofKey(b *tflite.Bundle) string {
+	golden, _ := json.Marshal(b.Manifest.Golden) // plain values: it cannot fail
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %s %s", requant.Version, b.Digest, tflite.Version(), runtime.GOARCH, golden))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Forget has everything measured anew.
@@ -110,7 +163,7 @@ func (t *Tuner) key(b *tflite.Bundle, list []string, threads int) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "1\n%s\n%s\n%s\n%d %d\n", b.Digest, tflite.Version(), processor(), t.Cores, threads)
 	if t.Converter != nil { // what was chosen without one holds without one
-		fmt.Fprintf(h, "convert %d %d\n", requant.Version, t.Converter.MaxMemory)
+		fmt.Fprintf(h, "convert %t %d %s\n", t.Converter.Required, t.Converter.MaxMemory, proofKey(b))
 	}
 	for _, spec := range list {
 		specs := []string{spec}

@@ -16,6 +16,11 @@ func TestTurn(t *testing.T) {
 		src := all[:n]
 		there, back := make([]byte, n), make([]byte, n)
 		turn(there, src)
+		if more := append(make([]byte, n), 77); n > 0 { // a picture before others of a batch
+			if turn(more, src); more[n] != 77 {
+				t.Fatalf("%d bytes were written behind their end", n)
+			}
+		}
 		turn(back, there)
 		if !bytes.Equal(back, src) {
 			t.Fatalf("%d bytes do not come back", n)

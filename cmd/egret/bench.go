@@ -118,6 +118,12 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	if f.asJSON {
 		return nil
 	}
+	for _, why := range s.Refused {
+		fmt.Fprintf(out, "\nnot chosen: %s", why)
+	}
+	if len(s.Refused) > 0 {
+		fmt.Fprintln(out)
+	}
 	what := "auto chooses this; to fix it"
 	if len(f.delegates) > 0 {
 		what = "the fastest of these"

@@ -229,7 +229,7 @@ func (f *convertFlags) print(w io.Writer, b *tflite.Bundle, r conversion) error 
 		fmt.Fprintf(w, "%-10s %-14s %9.2f %9.2f %9.2f %10.1f\n", s.name, fmt.Sprintf("%s × %d", s.side.Delegate, s.side.Threads), s.side.InvokeP50, s.side.InvokeP95, float64(s.side.SizeBytes)/1e6, float64(s.side.Memory)/1e6)
 	}
 	pictures := "pictures"
-	if c.Drawn {
+	if c.Drawn > 0 {
 		pictures = "drawings (it has no golden samples, and there is no --verify)"
 	}
 	fmt.Fprintf(w, "\n%.2f times as fast, on %d inputs made of %d %s\n", c.Speedup, c.Inputs, c.Pictures-c.Failed, pictures)

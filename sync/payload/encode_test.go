@@ -18,7 +18,7 @@ func FuzzAppendJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, device, label string, score, edge float32, ms, latency int64, n uint64, box bool) {
 		p := Prediction{
 			ID: label, Device: device, Boot: n, Seq: n, Camera: label, Time: time.UnixMilli(ms).UTC(), Clock: ClockSynced,
-			Model: Model{Name: device, Version: int(latency), Digest: label}, Delegate: label, Task: Detect,
+			Model: Model{Name: device, Version: int(latency), Digest: label}, Delegate: label, Converted: device, Task: Detect,
 			UptimeUs: latency, BootID: label,
 			Results: []Result{{Index: int(latency), Label: label, Score: score}, {Label: device}},
 			Latency: Latency{Wait: latency, Decode: latency, Invoke: 1, Total: -latency}, File: label,

@@ -91,7 +91,6 @@ func TestModelConvertRefuses(t *testing.T) {
 		want string
 	}{
 		"nothing to judge by": {[]string{bare, "-o", file, "--verify", pictures, "--inputs", "1", "--delegate", "cpu", "--threads", "1"}, 1, "not written: the original is sure of nothing"},
-		"no pictures":         {[]string{bare, "-o", file}, 1, "give a folder of pictures with --verify"},
 		"int8 already":        {[]string{int8Model, "-o", file, "--verify", pictures}, 1, "it computes with int8 already"},
 		"an unknown type":     {[]string{bare, "-o", file, "--to", "int4"}, 2, "give int8 or float32"},
 		"a folder that is":    {[]string{bare, "-o", pictures}, 2, "name a new folder"},

@@ -114,7 +114,6 @@ func TestRunsConverted(t *testing.T) {
 // none, and why.
 func TestConvertRequired(t *testing.T) {
 	dir := t.TempDir()
-	// Nothing in it is worth a conversion: so small a model is as fast as it is.
 	if err := smallmodel.WriteBundle(filepath.Join(dir, "small", "1"), smallmodel.Options{Type: smallmodel.UInt8}); err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +121,16 @@ func TestConvertRequired(t *testing.T) {
 	if yaml == offline {
 		t.Fatal("the configuration names its model otherwise")
 	}
-	c := newConfig(t, yaml+"inference: {delegate: cpu, threads: 1, convert: require}\n")
-	d := run(t, c)
-	if code := d.wait(); code == 0 {
-		t.Errorf("exit code 0")
-	}
-	if log := d.log.String(); !strings.Contains(log, "inference.convert is require") {
-		t.Errorf("the reason is not said:\n%s", log)
+	for inference, reason := range map[string]string{
+		"{delegate: cpu, threads: 1, convert: require}":                    "inference.delegate has it run on cpu",
+		"{delegate: auto, threads: 1, convert: require, max_memory: 1MiB}": "MiB of memory, and at most 1 are allowed",
+	} {
+		d := run(t, newConfig(t, yaml+"inference: "+inference+"\n"))
+		if code := d.wait(); code == 0 {
+			t.Errorf("%s: exit code 0", inference)
+		}
+		if log := d.log.String(); !strings.Contains(log, "does not run converted, and inference.convert is require: ") || !strings.Contains(log, reason) {
+			t.Errorf("%s: the reason %q is not said:\n%s", inference, reason, log)
+		}
 	}
 }

@@ -35,8 +35,8 @@ func (c *conversion) inspect() error {
 		}
 	}
 	c.graph = &m.Graphs[0]
-	if !slices.ContainsFunc(c.graph.Tensors, func(t schema.Tensor) bool { return t.Type == schema.UInt8 }) {
-		return noBytes // whatever else there is to say of it
+	if err := c.inspectTypes(); err != nil {
+		return err // whatever else there is to say of it
 	}
 	for i := range c.graph.Tensors {
 		if err := c.inspectTensor(int32(i)); err != nil {
@@ -48,6 +48,21 @@ func (c *conversion) inspect() error {
 		return err
 	}
 	return c.inspectFlow()
+}
+
+// inspectTypes tells the models that have nothing to gain.
+func (c *conversion) inspectTypes() error {
+	quantized := false
+	for i, t := range c.graph.Tensors {
+		if int(t.Buffer) < len(c.model.Buffers) && t.Type == schema.Int8 && len(c.model.Buffers[t.Buffer]) == 0 {
+			return needless(fmt.Sprintf("it computes with int8 already: tensor %d, %q", i, t.Name))
+		}
+		quantized = quantized || t.Type == schema.UInt8 && t.Quant != nil && len(t.Quant.Scale) > 0
+	}
+	if !quantized {
+		return noBytes
+	}
+	return nil
 }
 
 func (c *conversion) inspectTensor(i int32) error {
@@ -68,9 +83,6 @@ func (c *conversion) inspectTensor(i int32) error {
 	data := c.model.Buffers[t.Buffer]
 	if size := t.Type.Size(); len(data) > 0 && size > 0 && len(data) != n*size {
 		return refuse("tensor %d, %s %v, has %d bytes of values", i, t.Type, t.Shape, len(data))
-	}
-	if t.Type == schema.Int8 && len(data) == 0 {
-		return needless(fmt.Sprintf("it computes with int8 already: tensor %d, %q", i, t.Name))
 	}
 	if t.Type != schema.UInt8 {
 		return nil

@@ -68,7 +68,7 @@ func detector() api.Model {
 
 func interpreter(name, camera, delegate string) api.Interpreter {
 	return api.Interpreter{
-		Name: name, Camera: camera, Delegate: delegate, Threads: 2, Duty: 1, Answered: 90, Failed: 1, InvokeUsP50: 7200, InvokeUsP95: 7900,
+		Name: name, Camera: camera, Delegate: delegate, Converted: map[string]string{"xnnpack": "int8"}[delegate], Threads: 2, Duty: 1, Answered: 90, Failed: 1, InvokeUsP50: 7200, InvokeUsP95: 7900,
 		Invokes: api.Histogram{Counts: []uint64{0, 0, 0, 88, 90, 90, 90, 90, 90, 90, 90}, Count: 90, Sum: 0.66},
 	}
 }

@@ -164,7 +164,6 @@ func pump(jpg []byte) {
 			}
 			u := queue[0]
 			queue = queue[1:]
-			qmu.Unlock()
 			n := u.len_ - 2
 			if n > maxPayload-2 {
 				n = maxPayload - 2
@@ -176,7 +175,10 @@ func pump(jpg []byte) {
 			if n == len(data) {
 				hd |= 2
 			}
+			// Before the answer to an unlink of the same request, or the
+			// kernel's driver hangs up: it has given the request back by then.
 			ret(u.seq, 0, append([]byte{2, hd}, data[:n]...), n+2)
+			qmu.Unlock()
 			data = data[n:]
 		}
 		fid ^= 1
