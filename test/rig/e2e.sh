@@ -53,7 +53,7 @@ boot() {
 	boots=$((boots + 1))
 	environment "$2" "$3" "${4:-}"
 	if [ "$2" = container ]; then TIMEOUT=$((900 * FACTOR)) BASE="$BASE/rootfs" "$HERE/nspawntest.sh" "$P"; else
-		TIMEOUT=$((${TIMEOUT:-1500} * FACTOR)) "$HERE/vmtest.sh" "$P"
+		TIMEOUT=$((${TIMEOUT:-2700} * FACTOR)) "$HERE/vmtest.sh" "$P"
 	fi || failed="$failed${failed:+, }$name"
 }
 
