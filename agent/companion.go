@@ -112,7 +112,7 @@ func startCompanion(ctx context.Context, req ProbeRequest, timeout time.Duration
 	}
 	exe, err := self()
 	if err != nil {
-		return nil, fmt.Errorf("start a trial process: %w", err)
+		return nil, &passing{fmt.Errorf("start a trial process: %w", err)}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	c := &companion{timeout: timeout, cancel: cancel, done: make(chan struct{}), answers: make(chan []byte, 1), stderr: &tail{limit: maxChildOutput}}
@@ -126,13 +126,13 @@ func startCompanion(ctx context.Context, req ProbeRequest, timeout time.Duration
 	}
 	if err != nil {
 		cancel()
-		return nil, fmt.Errorf("start a trial process: %w", err)
+		return nil, &passing{fmt.Errorf("start a trial process: %w", err)}
 	}
 	started := make(chan error)
 	go c.watch(out, started)
 	if err := <-started; err != nil {
 		cancel()
-		return nil, fmt.Errorf("start a trial process: %w", err)
+		return nil, &passing{fmt.Errorf("start a trial process: %w", err)}
 	}
 	line, err := c.exchange(ctx, append(input, '\n'), nil)
 	if err == nil {
@@ -201,7 +201,7 @@ func (c *companion) exchange(ctx context.Context, header, body []byte) ([]byte, 
 		if c.cmd.ProcessState == nil {
 			return nil, errors.New("the trial process ended")
 		}
-		return nil, ended(c.cmd.ProcessState, c.stderr.buf)
+		return nil, &passing{ended(c.cmd.ProcessState, c.stderr.buf)}
 	}
 	return line, <-sent
 }

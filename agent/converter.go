@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,13 @@ type Conversion struct {
 	// other, each on what runs it best.
 	OriginalMs  float64 `json:"original_ms"`
 	ConvertedMs float64 `json:"converted_ms"`
+}
+
+// attempt is a conversion that is being tried. fresh: its file was not there
+// before.
+type attempt struct {
+	Conversion
+	fresh bool
 }
 
 // What a comparison at the start takes, and asks for.
@@ -114,9 +122,25 @@ type passing struct{ err error }
 func (e *passing) Error() string { return e.err.Error() }
 func (e *passing) Unwrap() error { return e.err }
 
+// failure is why a trial failed. A process that could not be started or was
+// killed says nothing of the model; one that hung, and was killed for that, does.
+func failure(r ProbeReport) error {
+	if r.untried || r.died && !r.hung {
+		return &passing{errors.New(r.Reason)}
+	}
+	return errors.New(r.Reason)
+}
+
 // needless tells whether a model has nothing to gain from a conversion.
-func (t *Tuner) needless(ctx context.Context, b *tflite.Bundle) bool {
-	return t.Probe(ctx, ProbeRequest{Model: b.Path(), Converted: ToInt8, Convert: true}).Needless
+func (t *Tuner) needless(ctx context.Context, b *tflite.Bundle) (bool, error) {
+	r := t.Probe(ctx, ProbeRequest{Model: b.Path(), Converted: ToInt8, Convert: true})
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case r.untried || r.died:
+		return false, failure(r)
+	}
+	return r.Needless, nil
 }
 
 // make has a process of its own write the conversion's file and returns its
@@ -125,7 +149,7 @@ func (t *Tuner) make(ctx context.Context, b *tflite.Bundle, to string) (digest s
 	c := t.Converter
 	temp, err := c.temporary(b, to)
 	if err != nil {
-		if t.needless(ctx, b) {
+		if no, _ := t.needless(ctx, b); no {
 			return "", errNeedless
 		}
 		return "", &passing{err}
@@ -137,10 +161,8 @@ func (t *Tuner) make(ctx context.Context, b *tflite.Bundle, to string) (digest s
 		return "", ctx.Err()
 	case r.Needless:
 		return "", errNeedless
-	case !r.OK && (r.untried || r.died):
-		return "", &passing{errors.New(r.Reason)}
 	case !r.OK:
-		return "", errors.New(r.Reason)
+		return "", failure(r)
 	}
 	if err := os.Rename(temp, c.file(b, to)); err != nil {
 		return "", &passing{err}
@@ -230,7 +252,7 @@ func (c *Converter) prove(ctx context.Context, original, converted Side) (Conver
 	}
 	r, err := compare(ctx, req)
 	if err != nil {
-		return v, &passing{err}
+		return v, err
 	}
 	v.Inputs, v.OriginalMs, v.ConvertedMs = r.Inputs, r.Original.InvokeP50, r.Converted.InvokeP50
 	v.Agreement, _ = r.Share()
@@ -258,66 +280,73 @@ func (t *Tuner) conversions(ctx context.Context, c *Choice, b *tflite.Bundle, wo
 	}
 	best := fastest(works)
 	for _, to := range []string{ToInt8, ToFloat32} {
-		v, reports, err := t.conversion(ctx, c, b, to, best, threads)
-		c.Conversion = &v
+		a, reports, err := t.conversion(ctx, c, b, to, best, threads)
 		if err == nil {
+			c.Conversion = &a.Conversion
 			return reports
 		}
 		if c.needless = errors.Is(err, errNeedless); c.needless || ctx.Err() != nil {
-			c.Conversion = nil
 			return nil
 		}
-		t.drop(c, b, err)
+		if a.fresh { // what was there before may serve another choice
+			_ = os.Remove(t.Converter.file(b, to)) // at worst it is pruned one day
+		}
+		t.drop(c, b, to, err)
 	}
 	return nil
 }
 
-// drop gives the choice's conversion up, and its file.
-func (t *Tuner) drop(c *Choice, b *tflite.Bundle, why error) {
-	file := t.Converter.file(b, c.Conversion.To)
-	_ = os.Remove(file) // one that is in the way is made again or pruned
-	c.Refused = append(c.Refused, c.Conversion.To+": "+strings.ReplaceAll(why.Error(), "model "+file, "the conversion"))
+// drop gives a conversion up.
+func (t *Tuner) drop(c *Choice, b *tflite.Bundle, to string, why error) {
+	c.Refused = append(c.Refused, to+": "+strings.ReplaceAll(why.Error(), "model "+t.Converter.file(b, to), "the conversion"))
 	c.passing = c.passing || errors.As(why, new(*passing))
 	c.Conversion = nil
 }
 
 // conversion makes and tries one of them; best is the original on what runs it
 // best.
-func (t *Tuner) conversion(ctx context.Context, c *Choice, b *tflite.Bundle, to string, best ProbeReport, threads int) (v Conversion, reports []ProbeReport, err error) {
-	v.To = to
+func (t *Tuner) conversion(ctx context.Context, c *Choice, b *tflite.Bundle, to string, best ProbeReport, threads int) (a attempt, works []ProbeReport, err error) {
+	a.To = to
 	// What agreed once agrees: the same bytes of the same model.
 	proof, proved := t.Memory.proof(b, to)
-	if proved = proved && t.Converter.intact(b, proof); proved {
-		v = proof
-	} else if v.Digest, err = t.make(ctx, b, to); err != nil {
-		return v, nil, err
+	if !proved || !t.Converter.intact(b, proof) {
+		_, err := os.Stat(t.Converter.file(b, to))
+		a.fresh = err != nil
+		if a.Digest, err = t.make(ctx, b, to); err != nil {
+			return a, nil, err
+		}
+		proved = proved && proof.Digest == a.Digest
 	}
-	reports, last := t.climb(ctx, c, b, way{delegate: tflite.XNNPACK, converted: to}, threads, true)
+	works, last := t.climb(ctx, c, b, way{delegate: tflite.XNNPACK, converted: to}, threads, true)
 	switch {
 	case ctx.Err() != nil:
-		return v, nil, ctx.Err()
-	case len(reports) == 0 && last.OK:
-		return v, nil, errors.New("there are no fast kernels for it here")
-	case len(reports) == 0 && (last.untried || last.died):
-		return v, nil, &passing{errors.New(last.Reason)}
-	case len(reports) == 0:
-		return v, nil, errors.New(last.Reason)
+		return a, nil, ctx.Err()
+	case len(works) == 0 && last.OK:
+		return a, nil, errors.New("there are no fast kernels for it here")
+	case len(works) == 0:
+		return a, nil, failure(last)
 	}
-	fast := fastest(reports)
-	switch most := t.Converter.MaxMemory; {
-	case most > 0 && fast.Memory > most:
-		return v, nil, fmt.Errorf("it needs %d MiB of memory, and at most %d are allowed", fast.Memory>>20, most>>20)
-	case fast.InvokeP50*near >= best.InvokeP50:
-		return v, nil, fmt.Errorf("it is not faster: %.2f ms, the original takes %.2f ms", fast.InvokeP50, best.InvokeP50)
-	case proved:
-		return v, reports, nil
+	least := slices.MinFunc(works, func(a, b ProbeReport) int { return cmp.Compare(a.Memory, b.Memory) }).Memory
+	if most := t.Converter.MaxMemory; most > 0 {
+		works = slices.DeleteFunc(works, func(r ProbeReport) bool { return r.Memory > most })
+		if len(works) == 0 {
+			return a, nil, fmt.Errorf("it needs %d MiB of memory, and at most %d are allowed", least>>20, most>>20)
+		}
 	}
-	digest := v.Digest
-	v, err = t.Converter.prove(ctx, Side{b, best.Spec, best.Threads}, Side{t.Converter.as(b, to), fast.Spec, fast.Threads})
-	if v.Digest = digest; err == nil {
-		if err := t.Memory.prove(b, v); err != nil {
+	fast := fastest(works)
+	if fast.InvokeP50*near >= best.InvokeP50 {
+		return a, nil, fmt.Errorf("it is not faster: %.2f ms, the original takes %.2f ms", fast.InvokeP50, best.InvokeP50)
+	}
+	if proved {
+		a.Conversion = proof
+		return a, works, nil
+	}
+	digest := a.Digest
+	a.Conversion, err = t.Converter.prove(ctx, Side{b, best.Spec, best.Threads}, Side{t.Converter.as(b, to), fast.Spec, fast.Threads})
+	if a.Digest = digest; err == nil {
+		if err := t.Memory.prove(b, a.Conversion); err != nil {
 			t.log().Warn("cannot remember that a conversion agrees with its model", "error", err)
 		}
 	}
-	return v, reports, err
+	return a, works, err
 }

@@ -249,6 +249,84 @@ func TestPassingRefusals(t *testing.T) {
 	}
 }
 
+// TestKilledInARound: a process that is killed when it is tried again, as memory
+// runs out, says nothing of the conversion.
+func TestKilledInARound(t *testing.T) {
+	for _, hung := range []bool{false, true} {
+		k := &kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack×1": 41, "xnnpack/int8×1": 8}}}
+		tries := 0
+		tuner := NewTuner(configs.Default().Inference, t.TempDir(), nil)
+		tuner.Cores, tuner.Converter.compare = 1, k.compare
+		tuner.Probe = func(ctx context.Context, req ProbeRequest) ProbeReport {
+			r := k.probe(ctx, req)
+			if req.Converted == ToInt8 && !req.Convert {
+				if tries++; tries > 1 {
+					r.OK, r.died, r.hung, r.Reason = false, true, hung, "crashed (killed)"
+				}
+			}
+			return r
+		}
+		choose := func() Choice {
+			tries = 0
+			c, err := tuner.Choose(t.Context(), openBundle(t, mobilenet), []string{auto}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		if c := choose(); c.Conversion != nil || len(c.Refused) != 1 || !strings.Contains(c.Refused[0], "int8: crashed (killed)") {
+			t.Errorf("chose %+v, refused %q", c.way(), c.Refused)
+		}
+		if c := choose(); c.Remembered != hung { // one that hangs does so again
+			t.Errorf("hung %t: remembered %t", hung, c.Remembered)
+		}
+	}
+}
+
+// TestRefusalLeavesOthersFile: another version of the same model may serve from
+// it.
+func TestRefusalLeavesOthersFile(t *testing.T) {
+	dir := t.TempDir()
+	k := &kitchen{device: device{ms: map[string]float64{"cpu×1": 40, "xnnpack×1": 41, "xnnpack/int8×1": 8}}, memory: 300 << 20}
+	inf := configs.Default().Inference
+	choose := func() Choice {
+		tuner := NewTuner(inf, dir, nil)
+		tuner.Probe, tuner.Cores, tuner.Converter.compare = k.probe, 1, k.compare
+		c, err := tuner.Choose(t.Context(), openBundle(t, mobilenet), []string{auto}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if choose().Conversion == nil {
+		t.Fatal("not converted")
+	}
+	inf.MaxMemory = 200 << 20
+	if c := choose(); c.Conversion != nil {
+		t.Errorf("chose %+v in spite of its memory", c.way())
+	}
+	inf.MaxMemory = 0
+	if c := choose(); c.Conversion == nil || !c.Remembered || len(k.made) != 2 || k.compared != 1 {
+		t.Errorf("again %+v, made %v, compared %d times", c.way(), k.made, k.compared)
+	}
+}
+
+// TestPatience: a worker whose model takes seconds is waited for so long.
+func TestPatience(t *testing.T) {
+	for _, tt := range []struct{ invoke, want time.Duration }{
+		{0, workerBound}, {70 * time.Millisecond, workerBound}, {2 * time.Second, 8 * time.Second}, {time.Minute, 20 * time.Second},
+	} {
+		w := &worker{}
+		if tt.invoke > 0 {
+			w.invokes.add(time.Millisecond)
+			w.invokes.add(tt.invoke)
+		}
+		if got := w.patience(); got != tt.want {
+			t.Errorf("an Invoke of %v: %v, want %v", tt.invoke, got, tt.want)
+		}
+	}
+}
+
 // TestProofIsKept: where choices are not remembered, as while a Coral is away,
 // the comparison is made once all the same.
 func TestProofIsKept(t *testing.T) {

@@ -177,9 +177,7 @@ func (p *pipeline) chooseWorker(ctx context.Context, tried *trials, m configs.Mo
 		o.inf.Delegate = configs.DelegateList(tflite.CPU)
 		t.Converter = nil
 	}
-	if err := o.choose(ctx); errors.As(err, new(*passing)) {
-		return nil, err // the next start may be luckier: the version is not to blame
-	} else if err != nil {
+	if err := o.choose(ctx); err != nil {
 		return nil, &modelError{m.Name, err}
 	}
 	return &runningWorker{opener: o, cfg: m, camera: owner, inference: inf, requests: requests}, nil

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/egret-edge/egret/configs"
-	"github.com/egret-edge/egret/internal/wholefile"
 	"github.com/egret-edge/egret/sensors/pixel"
 	"github.com/egret-edge/egret/tflite"
 	"github.com/egret-edge/egret/tflite/requant"
@@ -172,7 +172,7 @@ func (r *ProbeReport) run(req ProbeRequest) (_ *tflite.Model, err error) {
 	return m, r.measure(m, req)
 }
 
-// convert writes the conversion's file, whole or not at all.
+// convert writes the conversion's file.
 func (r *ProbeReport) convert(req ProbeRequest) error {
 	b, err := tflite.OpenBundle(req.Model)
 	if err != nil {
@@ -188,11 +188,21 @@ func (r *ProbeReport) convert(req ProbeRequest) error {
 	if req.File == "" {
 		return nil
 	}
-	if err := wholefile.Write(req.File, data); err != nil {
+	if err := writeSynced(req.File, data); err != nil {
 		return err
 	}
 	r.Digest, err = b.As(req.Converted, req.File).FileDigest()
 	return err
+}
+
+// writeSynced writes what is only then renamed to its place.
+func writeSynced(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // measure times Invokes on noise: kernels take the same time for all pictures,

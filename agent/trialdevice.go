@@ -70,20 +70,9 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 	if err != nil {
 		return err
 	}
-	t := NewTuner(cfg.Inference, cfg.StateDir, d.agent.log)
-	t.Memory.ReadOnly = true // other models work on the same cores meanwhile
-	key := t.key(b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
-	if most := uint64(cfg.Updates.MaxMemory); t.Converter != nil && most > 0 && (t.Converter.MaxMemory == 0 || most < t.Converter.MaxMemory) {
-		t.Converter.MaxMemory = most // a conversion must not be why a model is refused
-	}
-	c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if errors.As(err, new(*passing)) {
+	c, t, err := d.choose(ctx, cfg, b)
+	if err != nil {
 		return err
-	} else if err != nil {
-		return refuse(dir, err.Error())
 	}
 	r := t.Probe(ctx, t.request(b, c.way()))
 	switch {
@@ -96,10 +85,37 @@ func (d *trialDevice) Probe(ctx context.Context, dir string, p *payload.Proof) e
 	}
 	p.Golden, p.Memory = r.Golden, r.Memory
 	d.choice, d.dir, d.inf = c, dir, cfg.Inference
+	key := NewTuner(cfg.Inference, cfg.StateDir, nil).key(b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
 	return d.agent.ask(ctx, func(context.Context) error {
 		d.agent.pipeline.probed = map[string]Choice{key: c}
 		return nil
 	})
+}
+
+// tuner chooses what a new model shall run on, and remembers nothing: other models
+// work on the same cores meanwhile. A conversion must not be why a model is found
+// to be too large.
+func (d *trialDevice) tuner(cfg configs.Config) *Tuner {
+	t := NewTuner(cfg.Inference, cfg.StateDir, d.agent.log)
+	t.Memory.ReadOnly = true
+	if most := uint64(cfg.Updates.MaxMemory); t.Converter != nil && most > 0 && (t.Converter.MaxMemory == 0 || most < t.Converter.MaxMemory) {
+		t.Converter.MaxMemory = most
+	}
+	return t
+}
+
+// choose finds what a new model shall run on. A model that does not run is
+// refused; other errors may be gone at the next attempt.
+func (d *trialDevice) choose(ctx context.Context, cfg configs.Config, b *tflite.Bundle) (Choice, *Tuner, error) {
+	t := d.tuner(cfg)
+	c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
+	switch {
+	case ctx.Err() != nil:
+		return c, t, ctx.Err()
+	case err != nil && !errors.As(err, new(*passing)):
+		return c, t, refuse(b.Dir, err.Error())
+	}
+	return c, t, err
 }
 
 // refuse is a Refusal in which the model is "it", and no path stands: the
@@ -147,18 +163,14 @@ func (d *trialDevice) companion(ctx context.Context, cfg configs.Config, m confi
 	if err != nil {
 		return nil, false, update.Refuse("%v", err)
 	}
-	t := NewTuner(cfg.Inference, cfg.StateDir, d.agent.log)
-	t.Memory.ReadOnly = true
 	tries := []Choice{{Delegate: tflite.CPU, Threads: max(1, int(cfg.Inference.Threads))}}
+	t := d.tuner(cfg)
 	if d.dir == dir && d.inf == cfg.Inference && d.choice.Delegate != "" {
 		tries = slices.Insert(tries, 0, d.choice)
 	} else { // since it was probed the agent was restarted, or configured anew
-		c, err := t.Choose(ctx, b, cfg.Inference.Delegate.List(), int(cfg.Inference.Threads))
-		if ctx.Err() != nil {
-			return nil, false, ctx.Err()
-		}
+		c, _, err := d.choose(ctx, cfg, b)
 		if err != nil {
-			return nil, false, refuse(dir, err.Error())
+			return nil, false, err
 		}
 		tries = slices.Insert(tries, 0, c)
 	}
@@ -218,7 +230,7 @@ func (a *Agent) planTrial(ctx context.Context) (*plan, error) {
 		}
 		pl, err := a.prepare(ctx, versions{machine: m, store: store.New(a.cfg.StateDir), log: a.log}, a.cfg, nil)
 		var broken *modelError
-		if errors.As(err, &broken) && ctx.Err() == nil {
+		if errors.As(err, &broken) && !errors.As(err, new(*passing)) && ctx.Err() == nil {
 			for _, c := range a.cfg.Models {
 				if bundle, e := tflite.BundleName(c.Path); e == nil && bundle == name && c.Name == broken.model {
 					return nil, update.Refuse("%v", broken.err)

@@ -88,6 +88,7 @@ type Tuner struct {
 type trials struct {
 	choices map[string]Choice      // by Tuner.key
 	hung    map[string]ProbeReport // by delegate
+	said    map[string]bool        // choices that are or will be in the log, by Tuner.key
 }
 
 // seen is the report of a delegate that hung already. The CPU is tried with
@@ -106,7 +107,7 @@ func (t *trials) note(r ProbeReport) {
 }
 
 func newTrials() *trials {
-	return &trials{choices: map[string]Choice{}, hung: map[string]ProbeReport{}}
+	return &trials{choices: map[string]Choice{}, hung: map[string]ProbeReport{}, said: map[string]bool{}}
 }
 
 // Choose finds what runs the model: the first delegate of the list that works,
@@ -116,13 +117,14 @@ func (t *Tuner) Choose(ctx context.Context, b *tflite.Bundle, list []string, thr
 	key := t.key(b, list, threads)
 	if t.trials != nil {
 		if c, ok := t.trials.choices[key]; ok {
-			c.repeated = true
+			c.repeated = t.trials.said[key]
+			t.trials.said[key] = true
 			return c, nil
 		}
 	}
 	c, err := t.choose(ctx, key, b, list, threads)
 	if err == nil && t.trials != nil {
-		t.trials.choices[key] = c
+		t.trials.choices[key], t.trials.said[key] = c, true
 	}
 	return c, err
 }
@@ -149,7 +151,7 @@ func (t *Tuner) choose(ctx context.Context, key string, b *tflite.Bundle, list [
 		if ok {
 			c.Delegate, c.Threads, c.Report = best.Spec, best.Threads, best
 			if best.Converted == "" && c.Conversion != nil {
-				t.drop(&c, b, errors.New("measured again, it is not faster"))
+				t.drop(&c, b, c.Conversion.To, errors.New("measured again, it is not faster"))
 			}
 			if err := t.required(ctx, b, &c); err != nil {
 				return c, err
@@ -178,8 +180,8 @@ func (t *Tuner) required(ctx context.Context, b *tflite.Bundle, c *Choice) error
 	}
 	why := strings.Join(c.Refused, "; ")
 	if why == "" { // nobody tried
-		if t.needless(ctx, b) {
-			return nil
+		if no, err := t.needless(ctx, b); no || err != nil {
+			return err
 		}
 		why = "inference.delegate has it run on " + c.Delegate + " before auto or xnnpack, on which a converted model runs"
 	}
@@ -264,7 +266,7 @@ func (t *Tuner) sweep(ctx context.Context, c *Choice, b *tflite.Bundle, specs []
 			if r.Converted == "" {
 				c.Passed = append(c.Passed, r)
 			} else if !slices.ContainsFunc(works, func(w ProbeReport) bool { return w.Converted != "" }) {
-				t.drop(c, b, errors.New(r.Reason))
+				t.drop(c, b, r.Converted, failure(r))
 			}
 		}
 	}
@@ -372,6 +374,10 @@ func wavers(threads, single []float64) bool {
 	return sum/float64(len(threads)) >= 1/near
 }
 
+// maxReason bounds what is kept of a reason, in bytes: it may be the last line
+// that a driver wrote.
+const maxReason = 400
+
 // tryBudget is how long one of the sweep's measurements takes; three Invokes
 // are made in any case.
 const tryBudget = 400 * time.Millisecond
@@ -385,6 +391,7 @@ func (t *Tuner) try(ctx context.Context, c *Choice, b *tflite.Bundle, w way) Pro
 		return r
 	}
 	r.Converted = w.converted
+	r.Reason = r.Reason[:min(len(r.Reason), maxReason)]
 	t.trials.note(r)
 	c.Table = append(c.Table, r)
 	if t.Watch != nil {

@@ -22,17 +22,19 @@ import (
 // TuningFile is the name of the remembered choices in the state folder.
 const TuningFile = "tuning.json"
 
-// Limits of the file; a choice takes about 2 KiB.
+// Limits of the file. A choice takes up to some 20 KiB: 500 bytes for each trial,
+// of which four cores, three kinds and three rounds make 36.
 const (
 	maxTuningBytes   = 1 << 20
-	maxTuningChoices = 64
+	maxTuningChoices = 32
 )
 
 // TuningMemory keeps choices in a file, so that a start costs no sweep. What it
 // cannot read it forgets. A nil one remembers nothing.
 type TuningMemory struct {
 	Path string
-	// ReadOnly has it remember nothing new.
+	// ReadOnly has it remember no choice, which depends on what else the
+	// processor does.
 	ReadOnly bool
 }
 
@@ -102,8 +104,9 @@ func (m *TuningMemory) proof(b *tflite.Bundle, to string) (Conversion, bool) {
 	return p.Conversion, ok && p.Conversion.To == to
 }
 
-// prove keeps what was found by comparing. Unlike a choice it depends on no time
-// that was measured, so that it is kept whatever else the processor did.
+// prove keeps what was found by comparing. Of the times in it only the ratio
+// decided, of Invokes that took turns, so that it holds whatever else the processor
+// did.
 func (m *TuningMemory) prove(b *tflite.Bundle, v Conversion) error {
 	if m == nil {
 		return nil

@@ -257,7 +257,8 @@ func (a *Agent) plan(ctx context.Context, cfg configs.Config, m *update.Machine)
 			skip[broken.model] = true
 			continue
 		}
-		if !a.stepBack(cfg, m, broken.model, broken.err) {
+		// A full disk is not the version's fault.
+		if errors.As(err, new(*passing)) || !a.stepBack(cfg, m, broken.model, broken.err) {
 			return nil, err
 		}
 	}

@@ -21,9 +21,9 @@ func RunGolden(m *Model, b *Bundle) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("golden samples of model %s: %w", b.Name, err)
 	}
-	tolerance := 0.0
+	tolerance, hint := 0.0, ": is the model file damaged?"
 	if b.Converted != "" {
-		tolerance = goldenTolerance
+		tolerance, hint = goldenTolerance, ", less "+strconv.FormatFloat(goldenTolerance, 'g', -1, 64)+", when it is converted to "+b.Converted
 	}
 	var scaler pixel.Scaler
 	var out Output
@@ -47,7 +47,7 @@ func RunGolden(m *Model, b *Bundle) (int, error) {
 		}
 		for _, want := range g.Expect {
 			if !want.in(out.Results, tolerance) {
-				return 0, fmt.Errorf("golden sample %s: model %s does not see %s with a score of %v or more: is the model file damaged?", path, b.Name, want.name(), want.MinScore)
+				return 0, fmt.Errorf("golden sample %s: model %s does not see %s with a score of %v or more%s", path, b.Name, want.name(), want.MinScore, hint)
 			}
 		}
 	}

@@ -234,7 +234,7 @@ func (f *convertFlags) print(w io.Writer, b *tflite.Bundle, r conversion) error 
 	}
 	fmt.Fprintf(w, "\n%.2f times as fast, on %d inputs made of %d %s\n", c.Speedup, c.Inputs, c.Pictures-c.Failed, pictures)
 	if c.Task == tflite.Detect {
-		fmt.Fprintf(w, "boxes found: %d of %d with a score of 0.5 or more, mean IoU %.3f\n", c.Matched, c.Boxes, c.IoU)
+		fmt.Fprintf(w, "boxes found: %d of %d with a score of 0.5 or more, %d too much, mean IoU %.3f\n", c.Matched, c.Boxes, c.Extra, c.IoU)
 	} else {
 		fmt.Fprintf(w, "same best class: %.2f%% of all, %.2f%% of the %d where the original leads by %.2f\nscores: largest difference %.3f, mean of the largest %.4f\n",
 			100*c.Top1, 100*c.ClearTop1, c.Clear, agent.ClearLead, c.ScoreMax, c.ScoreMean)

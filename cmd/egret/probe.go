@@ -116,6 +116,7 @@ func (r *runsOn) options(cmd *cobra.Command, b *tflite.Bundle) (tflite.Options, 
 		dir = "" // measured each time
 	}
 	t := agent.NewTuner(configs.Default().Inference, dir, nil)
+	t.Converter = nil // the commands look at the model that they are given
 	c, err := t.Choose(cmd.Context(), b, []string{r.delegate}, int(n))
 	if err != nil {
 		return tflite.Options{}, err
