@@ -123,9 +123,10 @@ func (e *passing) Error() string { return e.err.Error() }
 func (e *passing) Unwrap() error { return e.err }
 
 // failure is why a trial failed. A process that could not be started or was
-// killed says nothing of the model; one that hung, and was killed for that, does.
+// killed, and a full disk, say nothing of the model; one that hung, and was killed
+// for that, does.
 func failure(r ProbeReport) error {
-	if r.untried || r.died && !r.hung {
+	if r.untried || r.Unwritten || r.died && !r.hung {
 		return &passing{errors.New(r.Reason)}
 	}
 	return errors.New(r.Reason)

@@ -21,6 +21,7 @@ type kitchen struct {
 	device
 	refuse   map[string]string // reasons, by type
 	needless bool
+	full     bool // the disk
 	memory   uint64
 	made     []string
 	compared int
@@ -41,7 +42,8 @@ func (k *kitchen) probe(ctx context.Context, req ProbeRequest) ProbeReport {
 		k.made = append(k.made, req.Converted)
 	}
 	r := ProbeReport{Converted: req.Converted, Needless: k.needless, Reason: k.refuse[req.Converted]}
-	if r.OK = r.Reason == "" && !k.needless; r.OK && req.File != "" {
+	r.Unwritten = k.full
+	if r.OK = r.Reason == "" && !k.needless && !k.full; r.OK && req.File != "" {
 		// What lies there must be a model's file, for its digest.
 		if err := os.WriteFile(req.File, []byte("....TFL3"+req.Converted), 0o600); err != nil {
 			return ProbeReport{Reason: err.Error()}
@@ -231,6 +233,11 @@ func TestPassingRefusals(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, ConvertedDir)); err != nil {
 		t.Fatal(err)
 	}
+	k.full = true
+	if c, err := choose(); err != nil || c.Remembered || c.Conversion != nil {
+		t.Errorf("with a full disk: %+v, %v", c, err)
+	}
+	k.full = false
 	k.agree = map[string]Comparison{"int8": {Inputs: 96, Agreement: Agreement{Task: tflite.Classify, Classes: 2, Clear: 96, ClearTop1: 0.5}}}
 	if c, err := choose(); err != nil || c.Remembered || len(c.Refused) != 2 || !strings.Contains(c.Refused[0], "another answer in 48 of 96") {
 		t.Errorf("with a place for it: %+v, %v", c, err)

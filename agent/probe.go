@@ -70,9 +70,11 @@ type ProbeReport struct {
 	// Memory is the most that the process had resident, in bytes; 0 when not
 	// known.
 	Memory uint64 `json:"memory_bytes,omitempty"`
-	// Of a conversion: the file's digest, or that the model has nothing to gain.
-	Digest   string `json:"digest,omitempty"`
-	Needless bool   `json:"needless,omitempty"`
+	// Of a conversion: the file's digest, that the model has nothing to gain, or
+	// that the file could not be written.
+	Digest    string `json:"digest,omitempty"`
+	Needless  bool   `json:"needless,omitempty"`
+	Unwritten bool   `json:"unwritten,omitempty"`
 	// untried: no process could be started, which says nothing of the
 	// delegate. died: it crashed or hung, and hung tells which.
 	untried, died, hung bool
@@ -189,6 +191,7 @@ func (r *ProbeReport) convert(req ProbeRequest) error {
 		return nil
 	}
 	if err := writeSynced(req.File, data); err != nil {
+		r.Unwritten = true
 		return err
 	}
 	r.Digest, err = b.As(req.Converted, req.File).FileDigest()
