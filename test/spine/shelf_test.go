@@ -251,6 +251,7 @@ func TestModelOrdersWhileStopped(t *testing.T) {
 	d = started(t, s.config)
 	answer(map[string]int{"front": 1, "back": 1})
 	s.command(0, `version 1 of shapes (serves now|is on its way: [a-z]+)`, "pin", "shapes", "1")
+	d.waitLog(`msg="update committed" model=colours`) // it answers while it is on trial
 	d.stop()
 	s.ls("1 factory [serving, stable]", "2 factory [previous, canary]")
 }
