@@ -81,8 +81,18 @@ func (e *exposition) cameras(all []Camera) {
 }
 
 // inferenceKey is what tells the series of inference apart. Copies of a model
-// that cameras have of their own are one with it.
-type inferenceKey struct{ model, version, delegate string }
+// that cameras have of their own are one with it, if they run alike.
+type inferenceKey struct{ model, version, delegate, converted string }
+
+// labels are the key's and then more. A model that runs as it is has no label
+// converted.
+func (k inferenceKey) labels(more ...string) []string {
+	all := []string{"model", k.model, "version", k.version, "delegate", k.delegate}
+	if k.converted != "" {
+		all = append(all, "converted", k.converted)
+	}
+	return append(all, more...)
+}
 
 // inferenceSum is what the interpreters of one key did together.
 type inferenceSum struct {
@@ -96,7 +106,7 @@ func sumInference(models []Model) (order []inferenceKey, sums map[inferenceKey]*
 	for _, m := range models {
 		for _, v := range m.Versions {
 			for _, in := range v.Interpreters {
-				key := inferenceKey{m.Name, strconv.Itoa(v.Version), in.Delegate}
+				key := inferenceKey{m.Name, strconv.Itoa(v.Version), in.Delegate, in.Converted}
 				sum := sums[key]
 				if sum == nil {
 					sum = &inferenceSum{invokes: Histogram{Counts: make([]uint64, len(InvokeBounds))}, duty: in.Duty}
@@ -126,16 +136,16 @@ func (e *exposition) inference(models []Model) {
 	order, sums := sumInference(models)
 	e.family("egret_inference_duration_seconds", histogram, "Time of an Invoke.")
 	for _, k := range order {
-		e.histogram(InvokeBounds, sums[k].invokes, "model", k.model, "version", k.version, "delegate", k.delegate)
+		e.histogram(InvokeBounds, sums[k].invokes, k.labels()...)
 	}
 	e.family("egret_inference_results_total", counter, "Inferences by how they ended.")
 	for _, k := range order {
-		e.sample(float64(sums[k].answered), "model", k.model, "version", k.version, "delegate", k.delegate, "result", "answered")
-		e.sample(float64(sums[k].failed), "model", k.model, "version", k.version, "delegate", k.delegate, "result", "failed")
+		e.sample(float64(sums[k].answered), k.labels("result", "answered")...)
+		e.sample(float64(sums[k].failed), k.labels("result", "failed")...)
 	}
 	e.family("egret_inference_duty_ratio", gauge, "Share of the time that the governor lets the model work; 1 unless it is hot.")
 	for _, k := range order {
-		e.sample(sums[k].duty, "model", k.model, "version", k.version, "delegate", k.delegate)
+		e.sample(sums[k].duty, k.labels()...)
 	}
 }
 
