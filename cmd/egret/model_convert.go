@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,6 +113,8 @@ func convert(cmd *cobra.Command, f convertFlags, in string) error {
 	if err := os.MkdirAll(filepath.Dir(f.out), 0o755); err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM) // so that dir is removed
+	defer stop()
 	dir, err := os.MkdirTemp(filepath.Dir(f.out), ".egret-convert-")
 	if err != nil {
 		return err
@@ -122,7 +127,10 @@ func convert(cmd *cobra.Command, f convertFlags, in string) error {
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", in, err)
 	}
-	c, err := f.compare(cmd, b, converted, pictures)
+	c, err := f.compare(ctx, cmd, b, converted, pictures)
+	if ctx.Err() != nil {
+		return errors.New("interrupted: nothing is written")
+	}
 	if err != nil {
 		return err
 	}
@@ -153,7 +161,7 @@ func (f *convertFlags) pictures(b *tflite.Bundle) ([]string, error) {
 	return files, nil
 }
 
-func (f *convertFlags) compare(cmd *cobra.Command, original, converted *tflite.Bundle, pictures []string) (agent.Comparison, error) {
+func (f *convertFlags) compare(ctx context.Context, cmd *cobra.Command, original, converted *tflite.Bundle, pictures []string) (agent.Comparison, error) {
 	bar := newProgress(cmd.ErrOrStderr(), f.inputs, true)
 	req := agent.Comparing{Pictures: pictures, Inputs: f.inputs, Timeout: f.timeout, Watch: func() { _ = bar.Add(1) }}
 	for _, s := range []struct {
@@ -166,7 +174,7 @@ func (f *convertFlags) compare(cmd *cobra.Command, original, converted *tflite.B
 		}
 		*s.side = agent.Side{Bundle: s.bundle, Delegate: opts.Delegate, Threads: opts.Threads}
 	}
-	c, err := agent.Compare(cmd.Context(), req)
+	c, err := agent.Compare(ctx, req)
 	_ = bar.Finish()
 	return c, err
 }

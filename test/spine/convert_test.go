@@ -1,11 +1,14 @@
 package spine
 
 import (
+	"bytes"
 	"encoding/json"
 	"image"
 	"image/png"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/egret-edge/egret/test/smallmodel"
@@ -103,6 +106,33 @@ func TestModelConvertRefuses(t *testing.T) {
 		wantLines(t, name, errs, 1, c.want)
 	}
 	onlyThere(t, dir, "grey", "int8.tflite", "old.tflite")
+}
+
+// TestModelConvertInterrupted: Ctrl-C leaves nothing behind.
+func TestModelConvertInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	if err := smallmodel.WriteBundle(filepath.Join(dir, "old"), smallmodel.Options{Type: smallmodel.UInt8, Side: 32}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "model", "convert", filepath.Join(dir, "old"), "-o", filepath.Join(dir, "new.tflite"),
+		"--inputs", "10000000", "--threads", "1", "--delegate", "cpu")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	waitFor(t, "the conversion", func() bool {
+		files, _ := filepath.Glob(filepath.Join(dir, ".egret-convert-*", "*.tflite"))
+		return len(files) > 0
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.HasSuffix(errs.String(), "interrupted: nothing is written\n") {
+		t.Errorf("%v: %q", err, errs.String())
+	}
+	onlyThere(t, dir, "old")
 }
 
 // onlyThere holds that a folder has these entries and nothing that was left
