@@ -116,5 +116,5 @@ func version(program string) string {
 
 // machine says in a word where it was measured.
 func machine() string {
-	return fmt.Sprintf("%d cores, %s/%s", runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("cores: %d, %s/%s", runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH)
 }

@@ -110,6 +110,34 @@ func TestRunsConverted(t *testing.T) {
 	})
 }
 
+// TestUpdateRunsConverted: a release is tried as it would serve, which is
+// converted, and so are the releases after it.
+func TestUpdateRunsConverted(t *testing.T) {
+	s := newSite(t, "inference: {delegate: auto, threads: 1, convert: require}\n")
+	d := started(t, s.config)
+	s.answers(1, 3) // an int8 model: there is nothing to convert
+	for v := 2; v <= 3; v++ {
+		s.publish(v, s.model(v, smallmodel.Options{Seed: uint64(v), Type: smallmodel.UInt8}, t.TempDir()+"/colours"), nil)
+		s.roll(v, uint64(v), nil)
+		for _, state := range []payload.ReleaseState{payload.Probing, payload.Shadow, payload.Trial, payload.Committed} {
+			s.reaches(v, state)
+		}
+		s.answers(v, 3)
+		s.mu.Lock()
+		if n := s.converted[v]; n != s.serving[v] {
+			t.Errorf("%d of %d predictions of version %d are of its conversion", n, s.serving[v], v)
+		}
+		s.mu.Unlock()
+	}
+	d.stop()
+	d = started(t, s.config)
+	s.answers(3, 3)
+	d.stop()
+	if log := d.log.String(); !strings.Contains(log, `msg="model runs converted" model=colours to=int8`) {
+		t.Errorf("the start after it runs the original:\n%s", log)
+	}
+}
+
 // TestConvertRequired: who relies on the speed hears at the start that there is
 // none, and why.
 func TestConvertRequired(t *testing.T) {

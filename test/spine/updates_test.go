@@ -35,12 +35,13 @@ type site struct {
 	client paho.Client
 	config *config
 
-	mu      sync.Mutex // guards all following fields
-	gate    func(w http.ResponseWriter, r *http.Request) bool
-	reports []payload.Reported
-	serving map[int]int // predictions by the model's version
-	seen    map[string]bool
-	more    chan struct{}
+	mu        sync.Mutex // guards all following fields
+	gate      func(w http.ResponseWriter, r *http.Request) bool
+	reports   []payload.Reported
+	serving   map[int]int // predictions by the model's version
+	converted map[int]int // those of them that a conversion made
+	seen      map[string]bool
+	more      chan struct{}
 }
 
 const fleetName, cohortName, deviceName = "zoo", "north", "cam-7"
@@ -51,7 +52,7 @@ func passphrase(*repo.KeyFile, bool) ([]byte, error) { return []byte("secret"), 
 // whose configuration may have more lines.
 func newSite(t *testing.T, more string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), serving: map[int]int{}, seen: map[string]bool{}, more: make(chan struct{}, 1)}
+	s := &site{t: t, dir: t.TempDir(), serving: map[int]int{}, converted: map[int]int{}, seen: map[string]bool{}, more: make(chan struct{}, 1)}
 	s.repo = filepath.Join(s.dir, "repo")
 	if _, err := repo.Init(s.repo, repo.InitOptions{Keys: s.keys(), Passphrase: passphrase}); err != nil {
 		t.Fatal(err)
@@ -88,6 +89,9 @@ func newSite(t *testing.T, more string) *site {
 	if !strings.Contains(more, "updates:") {
 		more += "\nupdates: {repository: REPO, root: ROOTJSON, cohort: north, shadow_frames: 16, trial_frames: 16, poll: 100ms}\n"
 	}
+	if !strings.Contains(more, "inference:") {
+		more += fmt.Sprintf("\ninference: {delegate: cpu, threads: 1, probe_timeout: %s}\n", slowdown.Of(5*time.Second))
+	}
 	yaml := fmt.Sprintf(`
 device: %s
 fleet: %s
@@ -96,8 +100,7 @@ models: [{name: colours, path: FACTORY}]
 cameras: [{name: front, source: "folder:%s?fps=40&loop=true"}]
 outbox: {flush_interval: 100ms}
 mqtt: {broker: "tcp://%s"}
-inference: {delegate: cpu, threads: 1, probe_timeout: %s}
-%s`, deviceName, fleetName, pictures, s.broker.Addr(), slowdown.Of(5*time.Second), more)
+%s`, deviceName, fleetName, pictures, s.broker.Addr(), more)
 	s.config = newConfig(t, s.fill(yaml))
 	return s
 }
@@ -223,6 +226,9 @@ func (s *site) watch() {
 				if !s.seen[p.ID] {
 					s.seen[p.ID] = true
 					s.serving[p.Model.Version]++
+					if p.Converted != "" {
+						s.converted[p.Model.Version]++
+					}
 				}
 			}
 			s.mu.Unlock()
