@@ -3,7 +3,7 @@
 # homes, time zones, locales and masks differ, and compares the bytes of all that
 # is given to people. It prints the hashes, and fails when any differs.
 #
-# Both builds are made from nothing: some ten minutes of two processors.
+# Both builds are made from nothing: a quarter of an hour of two processors.
 # TARGET=deb leaves out the tool's archives; TOOLS='linux_amd64' builds fewer;
 # CACHE=dir lets both share what the compiler made of equal input, which proves
 # less: it leaves what depends on the tree, the linker and the packers.
