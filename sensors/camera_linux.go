@@ -207,6 +207,8 @@ func deviceError(err error) error {
 		return fmt.Errorf("device is gone or broken: %w", err)
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("%w: is it plugged in?", err)
+	case errors.Is(err, unix.EPERM): // not the node's mode, which gives EACCES
+		return fmt.Errorf("%w: the service's sandbox or the container is closed to it: start that again, now that the device is there", err)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%w: add the user to the group video", err)
 	case errors.Is(err, unix.EBUSY):

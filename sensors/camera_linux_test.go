@@ -1,11 +1,13 @@
 package sensors
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"unsafe"
 
 	"github.com/blackjack/webcam"
+	"golang.org/x/sys/unix"
 
 	"github.com/egret-edge/egret/sensors/pixel"
 )
@@ -38,5 +40,21 @@ func TestComplete(t *testing.T) {
 	}
 	if complete(pixel.Image{Format: pixel.JPEG}, nil) == nil {
 		t.Error("an empty JPEG is complete")
+	}
+}
+
+// TestDeviceError: a node's mode and a closed sandbox are two things to mend.
+func TestDeviceError(t *testing.T) {
+	for err, says := range map[error]string{
+		unix.EACCES: "permission denied: add the user to the group video",
+		unix.EPERM:  "operation not permitted: the service's sandbox or the container is closed to it: start that again, now that the device is there",
+		unix.ENOENT: "no such file or directory: is it plugged in?",
+		unix.ENODEV: "device is gone or broken: no such device",
+		unix.EBUSY:  "device or resource busy: another program is using it",
+		unix.EINVAL: "invalid argument",
+	} {
+		if got := deviceError(err); got.Error() != says || !errors.Is(got, err) {
+			t.Errorf("%v: %q, want %q", err, got, says)
+		}
 	}
 }

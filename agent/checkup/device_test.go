@@ -90,11 +90,14 @@ func TestStorage(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
+	const cgroups = "sys/fs/cgroup/cgroup.controllers"
 	d := fake(t, map[string]string{"proc/meminfo": "MemTotal: 1048576 kB\n"})
 	holds(t, d.Memory(100<<20, nil), OK, "about 148 MiB needed of the 1024 MiB of this machine")
 	holds(t, d.Memory(2000<<20, nil), Warn, "fewer or smaller models")
 	holds(t, d.Memory(600<<20, &Unit{MemoryMax: 512 << 20}), Warn, "512 MiB that MemoryMax gives the service")
 	holds(t, fake(t, nil).Memory(1<<20, nil), OK, "49 MiB needed")
+	holds(t, fake(t, map[string]string{cgroups: "cpuset cpu io memory pids\n"}).Memory(100<<20, &Unit{MemoryMax: 512 << 20}), OK, "of the 512 MiB that MemoryMax gives")
+	holds(t, fake(t, map[string]string{cgroups: "cpuset cpu io pids\n"}).Memory(100<<20, &Unit{MemoryMax: 512 << 20}), Warn, "cgroup_enable=memory")
 }
 
 func TestSystem(t *testing.T) {

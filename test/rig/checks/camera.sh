@@ -4,6 +4,12 @@
 hang_up
 systemctl stop egret
 rm -rf /var/lib/egret/*
+listen predictions /tmp/predictions
+# The service is there before the kernel knows of any camera's driver: the class
+# that its sandbox names must be open to what is plugged in later.
+SOURCE="v4l2:/dev/video0?size=640x480&fps=5" config late
+check "the unit starts without a camera" systemctl start egret
+check "there is no camera yet, nor its driver" sh -c '! [ -e /dev/video0 ] && ! grep -q ^uvcvideo /proc/modules'
 modprobe vhci-hcd && modprobe uvcvideo
 plug() { "$here/uvcsim" "$here/frame.jpg" 5 & cam=$!; }
 unplug() {
@@ -13,6 +19,7 @@ unplug() {
 plug
 device() { ls /dev/v4l/by-id/*video-index0; }
 eventually "the kernel's driver offers the camera" 60 device
+eventually "a camera that came after the service is let in" 60 grep -q '"camera":"late"' /tmp/predictions
 # The package's udev rule names it by its serial number, and by its port.
 named() { # named PREFIX: a stable name of this kind leads to the camera
 	local found
@@ -29,12 +36,11 @@ only_captures() { for n in /dev/egret/*; do captures "$n" || return; done; }
 check "the names are for nothing but what captures" only_captures
 name=$(echo /dev/egret/id-*)
 [ -e "$name" ] || name=$(device)
-listen predictions /tmp/predictions
 listen telemetry /tmp/telemetry
 listen log /tmp/log
 MODEL=/usr/share/egret/models/mobilenet_v1_1.0_224_quant SOURCE="v4l2:$name?size=600x400&fps=5" config peacock
 mark=$(date +%s)
-check "the unit starts on the camera" systemctl start egret
+check "the unit starts on the camera" systemctl restart egret
 eventually "the nearest size that the camera has is taken, and said" 30 log_has 640x480
 eventually "predictions of the camera arrive, and see the peacock" 120 grep -q '"camera":"peacock".*"peacock"' /tmp/predictions
 # The rest does not depend on the model; a small one spares minutes.
