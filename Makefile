@@ -22,7 +22,7 @@ SOAK        ?= 1h
 
 # The native library. TFLITE_ROOT=/path (with include/ and lib/) takes another
 # copy than the pinned one: a vendor's, or a distribution's.
-HOST_ARCH   := $(shell $(GO) env GOARCH)
+HOST_ARCH   := $(shell $(GO) env GOARCH 2>/dev/null)
 ARCH        ?= $(HOST_ARCH)
 NATIVE      := build/native/tflite-2.9.0/linux_$(HOST_ARCH)
 ifdef TFLITE_ROOT
@@ -49,7 +49,7 @@ export CGO_LDFLAGS     := -O2 -g -L$(TFLITE_LIB) -Wl,-rpath,$$ORIGIN/../lib/egre
 export LD_LIBRARY_PATH := $(TFLITE_LIB)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test test-arm64 race lint vuln proto bench microbench fuzz e2e proofs soak powercut image container-test cross deb dist reproducible package-test env install uninstall clean
+.PHONY: help deps build run test test-arm64 race lint vuln proto bench microbench fuzz e2e proofs soak powercut image container-test cross deb dist reproducible package-test env stage install uninstall clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -154,9 +154,14 @@ reproducible: ## build everything twice, in different places, and compare the by
 package-test: dist ## look into what make dist built: files, modes, dependencies, SBOM, sums
 	EGRET_DIST=$(ROOT)/dist $(GO) test -count=1 ./test/packages
 
-install: build ## install under DESTDIR: program, library, configuration, units, models, manual pages
+stage: build ## make all that install puts in place
 	@$(RELEASE) build/share.sh bin/egret
-	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' build/install.sh install bin/egret $(TFLITE_LIB)/libtensorflowlite_c.so
+	@cp $(TFLITE_LIB)/libtensorflowlite_c.so dist/share/
+
+install: ## install under DESTDIR what `make stage` made: program, library, configuration, units, models, manual pages
+	@# No build here: root mostly has no Go, and should own nothing in the tree.
+	@[ -e dist/share/libtensorflowlite_c.so ] || { echo 'install: there is nothing to install yet: make stage' >&2; exit 1; }
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' build/install.sh install bin/egret dist/share/libtensorflowlite_c.so
 
 uninstall: ## remove what install put there; configuration and state stay
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' UNITDIR='$(UNITDIR)' build/install.sh uninstall

@@ -28,7 +28,11 @@ command -v "$engine" >/dev/null 2>&1 || die "ENGINE=$engine is not installed"
 
 # OCI's own image format has no health check.
 case ${engine##*/} in
-docker) build=build ;;
+docker)
+	build=build
+	# Docker before 23 has it and does not use it by itself.
+	export DOCKER_BUILDKIT="${DOCKER_BUILDKIT:-1}"
+	;;
 podman) build='build --format docker' ;;
 buildah) build='build --format docker' ;;
 *) die "ENGINE=$engine: docker, podman or buildah" ;;

@@ -5,8 +5,9 @@
 #   build/install.sh install BINARY LIBRARY     below DESTDIR
 #   build/install.sh uninstall                  configuration and state stay
 #
-# DESTDIR, PREFIX, SYSCONFDIR and UNITDIR come from the Makefile. Manual pages and
-# the like are taken from dist/share, where build/share.sh writes them.
+# DESTDIR, PREFIX, SYSCONFDIR and UNITDIR come from the Makefile; unit and
+# configurations name the paths that these give. Manual pages and the like are
+# taken from dist/share, where build/share.sh writes them.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
@@ -14,13 +15,18 @@ umask 022
 PREFIX=${PREFIX:-/usr} SYSCONFDIR=${SYSCONFDIR:-/etc} UNITDIR=${UNITDIR:-/usr/lib/systemd/system} DESTDIR=${DESTDIR:-}
 DOC=$PREFIX/share/doc/egret
 
-# put MODE FROM TO handles one file; with FROM a glob's list, TO is its folder.
+# put MODE FROM TO handles one file.
 put() {
 	mode=$1 from=$2 to=$DESTDIR$3
 	case $action in
 	install)
 		mkdir -p "$(dirname "$to")"
 		install -m "$mode" "$from" "$to"
+		case $from in configs/* | systemd/*)
+			sed -i -e "s#/usr/bin/egret#$PREFIX/bin/egret#g" -e "s#/usr/share/egret#$PREFIX/share/egret#g" \
+				-e "s#/usr/share/doc/egret#$DOC#g" -e "s#/etc/egret#$SYSCONFDIR/egret#g" "$to"
+			;;
+		esac
 		;;
 	uninstall) rm -f "$to" ;;
 	esac
@@ -44,7 +50,7 @@ files() {
 	put 644 systemd/egret.service "$UNITDIR/egret.service"
 	put 644 systemd/egret.sysusers /usr/lib/sysusers.d/egret.conf
 	put 644 systemd/egret.tmpfiles /usr/lib/tmpfiles.d/egret.conf
-	[ ! -e systemd/egret.rules ] || put 644 systemd/egret.rules /usr/lib/udev/rules.d/70-egret.rules
+	put 644 systemd/egret.rules /usr/lib/udev/rules.d/70-egret.rules
 	for file in $(find -L models -type f | LC_ALL=C sort); do
 		put 644 "$file" "$PREFIX/share/egret/$file"
 	done
@@ -64,10 +70,14 @@ install)
 	files
 	;;
 uninstall)
+	running=
+	[ -n "$DESTDIR" ] || [ ! -d /run/systemd/system ] || running=yes
+	[ -z "$running" ] || systemctl disable --now egret || echo 'the service was not there to be stopped' >&2
 	files
 	# Folders of our own: nothing is in them but what was put there.
 	rm -rf "$DESTDIR$PREFIX/lib/egret" "$DESTDIR$PREFIX/share/egret" "$DESTDIR$DOC"
 	rm -f "$DESTDIR$PREFIX"/share/man/man1/egret.1.gz "$DESTDIR$PREFIX"/share/man/man1/egret-*.1.gz "$DESTDIR$PREFIX/share/man/man5/egret.yaml.5.gz"
+	[ -z "$running" ] || systemctl daemon-reload
 	echo "kept: $DESTDIR$SYSCONFDIR/egret and the state folder"
 	;;
 *) echo 'usage: build/install.sh install BINARY LIBRARY | uninstall' >&2; exit 2 ;;
