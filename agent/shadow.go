@@ -14,9 +14,13 @@ import (
 	"github.com/egret-edge/egret/tflite"
 )
 
-// tapPatience is how long a frame on its way may take; then the worker is
-// looked for anew: a reload may have replaced it.
+// tapPatience is how long a frame may take to come; then the worker is looked
+// for anew: a reload may have replaced it.
 const tapPatience = 5 * time.Second
+
+// invokePatience is how long the answer of one that came may take: it waits for
+// an Invoke under way and for its own, and a worker that ended does not answer.
+const invokePatience = time.Minute
 
 // shadow compares a new model, in a process of its own, with the one that
 // serves.
@@ -96,37 +100,47 @@ const manyMissed = 6
 // next waits for a frame with the present model's answer.
 func (s *shadow) next(ctx context.Context) (*tapped, error) {
 	for missed := 1; ; missed++ {
-		t := newTap()
 		workers := s.workers(s.model)
-		for _, w := range workers {
-			w.tap.Store(t)
+		got, err := s.tap(ctx, workers)
+		if got != nil || err != nil {
+			return got, err
 		}
-		t.open.Store(true)
-		timer := time.NewTimer(tapPatience)
-		select {
-		case got := <-t.taken:
-			timer.Stop()
-			s.untap(workers)
-			return got, nil
-		case <-timer.C:
-			if len(workers) == 0 {
-				s.hold("waits for frames: no camera has this model")
-			} else if missed >= manyMissed {
-				s.hold("waits for frames: none came")
-			}
-		case <-ctx.Done():
-			timer.Stop()
-			s.untap(workers)
-			return nil, ctx.Err()
+		if len(workers) == 0 {
+			s.hold("waits for frames: no camera has this model")
+		} else if missed >= manyMissed {
+			s.hold("waits for frames: none came")
 		}
-		s.untap(workers)
 	}
 }
 
-func (s *shadow) untap(workers []*worker) {
+// tap waits for one of the workers' frames; nil when none came in time.
+func (s *shadow) tap(ctx context.Context, workers []*worker) (*tapped, error) {
+	t := newTap()
 	for _, w := range workers {
-		w.tap.Store(nil)
+		w.tap.Store(t)
 	}
+	t.open.Store(true)
+	defer func() {
+		for _, w := range workers {
+			w.tap.Store(nil)
+		}
+	}()
+	timer := time.NewTimer(tapPatience)
+	defer timer.Stop()
+	for range 2 {
+		select {
+		case got := <-t.taken:
+			return got, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-timer.C:
+		}
+		if t.open.CompareAndSwap(true, false) {
+			return nil, nil // no frame came, and none is taken any more
+		}
+		timer.Reset(invokePatience)
+	}
+	return nil, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

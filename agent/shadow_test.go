@@ -217,6 +217,37 @@ func TestShadowWaits(t *testing.T) {
 	}
 }
 
+// TestShadowOfASlowModel: a frame that came is waited for, however long its
+// Invoke takes, but not for ever: its worker may have ended.
+func TestShadowOfASlowModel(t *testing.T) {
+	const slow = 12 * time.Second
+	for name, lost := range map[string]int{"answers": 0, "the first is lost": 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorker("m", &fakeModel{}, nil, nil, quiet)
+				s := &shadow{workers: func(string) []*worker { return []*worker{w} }, hold: func(string) {}}
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				go func() {
+					for sleep(ctx, time.Second) == nil {
+						tap := w.tap.Load()
+						to := tap.copyFrame(&sensors.Frame{})
+						if to == nil {
+							continue
+						}
+						if lost--; lost < 0 && sleep(ctx, slow) == nil {
+							tap.answered(to, &tflite.Output{InvokeTime: slow}, nil)
+						}
+					}
+				}()
+				if got, err := s.next(ctx); err != nil || got.invoke != slow {
+					t.Errorf("%+v, %v", got, err)
+				}
+			})
+		})
+	}
+}
+
 // TestShadowOfAFailingModel: without answers to compare with, it says why it
 // waits, and does not wait for ever: a model that fails on so many frames as
 // were to be compared cannot keep its successor away.

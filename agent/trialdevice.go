@@ -310,7 +310,7 @@ func (d *trialDevice) Trial(ctx context.Context, v store.Version, invokeUs float
 			return nil
 		case enough:
 			a.updates.machine.Hold("waits for the broker to confirm a message that it made")
-		case time.Since(moved) > tapPatience:
+		case time.Since(moved) > manyMissed*tapPatience:
 			a.updates.machine.Hold("waits for frames: none came")
 		default:
 			a.updates.machine.Hold("")
