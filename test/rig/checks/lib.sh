@@ -92,10 +92,10 @@ complete() {
 }
 broker() { systemctl is-active -q mosquitto || systemctl start mosquitto; }
 # install FILE: as a person would. The package's own configuration runs SSD
-# MobileNet on whatever is fastest, which takes an emulated processor minutes to
-# find out: there, a configuration lies ready. The container takes the package's.
+# MobileNet on whatever is fastest, which takes an emulated processor five minutes
+# to find out: there, a configuration lies ready unless OWN is set.
 install() {
-	if [ "$RIG" = guest ] && [ ! -e /etc/egret/egret.yaml ]; then
+	if [ "$RIG" = guest ] && [ -z "${OWN:-}" ] && [ ! -e /etc/egret/egret.yaml ]; then
 		mkdir -p /etc/egret
 		INFERENCE="inference: {delegate: cpu, threads: 1, probe_timeout: 3m}" config first
 	fi
