@@ -26,6 +26,8 @@ const (
 	saysStarted  = "started"
 	saysReloaded = "reloaded"
 	saysRefused  = "reload refused, running on as before"
+	// TensorFlow Lite writes this to stderr by itself.
+	saysDelegate = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 )
 
 // agentProcess is the running bin/egret.
@@ -95,6 +97,8 @@ func (a *agentProcess) take(line []byte) {
 	defer a.mu.Unlock()
 	switch {
 	case len(bytes.TrimSpace(line)) == 0:
+		return
+	case err != nil && string(bytes.TrimSpace(line)) == saysDelegate:
 		return
 	case err != nil:
 		a.strays = append(a.strays, string(line))

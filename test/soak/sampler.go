@@ -172,9 +172,10 @@ func (s *sampler) metrics(ctx context.Context, v map[string]float64) error {
 
 // heap adds what Go says of its memory, after a collection that this asks for:
 // what is live, and what Go has from the system and has not given back. The
-// rest of the anonymous memory is native code's.
+// rest of the anonymous memory is native code's. What Go holds free, it gives
+// back bit by bit, and later on a busy core: that is not in use.
 func (s *sampler) heap(ctx context.Context, v map[string]float64) error {
-	found := map[string]float64{"# HeapAlloc": -1, "# HeapReleased": -1, "# Sys": -1}
+	found := map[string]float64{"# HeapAlloc": -1, "# HeapIdle": -1, "# HeapReleased": -1, "# Sys": -1}
 	err := s.get(ctx, "/debug/pprof/heap?gc=1&debug=1", func(body io.Reader) error {
 		sc := bufio.NewScanner(body)
 		sc.Buffer(nil, 1<<20)
@@ -196,6 +197,8 @@ func (s *sampler) heap(ctx context.Context, v map[string]float64) error {
 		}
 	}
 	v["heap"], v["go_resident"] = found["# HeapAlloc"], found["# Sys"]-found["# HeapReleased"]
+	free := found["# HeapIdle"] - found["# HeapReleased"]
+	v["go_free"], v["used"], v["anon_used"] = free, v["rss"]-free, v["rss_anon"]-free
 	v["native"] = max(0, v["rss_anon"]-v["go_resident"])
 	return err
 }
