@@ -114,6 +114,8 @@ known() {
 		[ -d "$package" ] || die "left-out: no package '$package'"
 		case $word in skip | only | all) ;; *) die "left-out: '$word' is neither skip, only nor all" ;; esac
 	done < <(grep -v '^#' "$LEFT_OUT" | grep .)
+	twice=$(awk '!/^#/ && NF { print $1, $2 }' "$LEFT_OUT" | sort | uniq -d)
+	[ -z "$twice" ] || die "left-out: '$twice' twice, and the tests take one expression"
 }
 
 setting
