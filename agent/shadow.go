@@ -19,7 +19,7 @@ import (
 const tapPatience = 5 * time.Second
 
 // invokePatience is how long the answer of one that came may take: it waits for
-// an Invoke under way and for its own, and a worker that ended does not answer.
+// an Invoke under way and for its own. One that hangs does not answer.
 const invokePatience = time.Minute
 
 // shadow compares a new model, in a process of its own, with the one that

@@ -218,7 +218,7 @@ func TestShadowWaits(t *testing.T) {
 }
 
 // TestShadowOfASlowModel: a frame that came is waited for, however long its
-// Invoke takes, but not for ever: its worker may have ended.
+// Invoke takes, but not for ever: that may hang.
 func TestShadowOfASlowModel(t *testing.T) {
 	const slow = 12 * time.Second
 	for name, lost := range map[string]int{"answers": 0, "the first is lost": 1} {

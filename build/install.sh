@@ -6,7 +6,8 @@
 #   build/install.sh uninstall                  configuration and state stay
 #
 # DESTDIR, PREFIX, SYSCONFDIR and UNITDIR come from the Makefile; unit and
-# configurations name the paths that these give. Manual pages and the like are
+# configurations name the paths that these give. The commands look for the
+# configuration in /etc/egret: with another SYSCONFDIR they need --config. Manual pages and the like are
 # taken from dist/share, where build/share.sh writes them.
 set -eu
 cd "$(dirname "$0")/.."
@@ -70,14 +71,17 @@ install)
 	files
 	;;
 uninstall)
-	running=
-	[ -n "$DESTDIR" ] || [ ! -d /run/systemd/system ] || running=yes
-	[ -z "$running" ] || systemctl disable --now egret || echo 'the service was not there to be stopped' >&2
+	installed=
+	if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ] && # a package's service is not ours
+		[ "$(realpath -m "$(systemctl show -p FragmentPath --value egret.service)")" = "$(realpath -m "$UNITDIR/egret.service")" ]; then
+		installed=yes
+		systemctl disable --now egret.service || { echo 'uninstall: the service could not be stopped; nothing is removed' >&2; exit 1; }
+	fi
 	files
 	# Folders of our own: nothing is in them but what was put there.
 	rm -rf "$DESTDIR$PREFIX/lib/egret" "$DESTDIR$PREFIX/share/egret" "$DESTDIR$DOC"
 	rm -f "$DESTDIR$PREFIX"/share/man/man1/egret.1.gz "$DESTDIR$PREFIX"/share/man/man1/egret-*.1.gz "$DESTDIR$PREFIX/share/man/man5/egret.yaml.5.gz"
-	[ -z "$running" ] || systemctl daemon-reload
+	[ -z "$installed" ] || systemctl daemon-reload
 	echo "kept: $DESTDIR$SYSCONFDIR/egret and the state folder"
 	;;
 *) echo 'usage: build/install.sh install BINARY LIBRARY | uninstall' >&2; exit 2 ;;

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,6 +83,8 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 	inf := configs.Default().Inference
 	inf.ProbeTimeout = configs.Duration(f.timeout)
 	t := agent.NewTuner(inf, "", nil)
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM) // so that dir is removed
+	defer stop()
 	dir, err := os.MkdirTemp("", "egret-bench-")
 	if err != nil {
 		return err
@@ -96,7 +100,10 @@ func bench(cmd *cobra.Command, f benchFlags) error {
 		fmt.Fprintf(out, "%s, TensorFlow Lite %s, %d cores\n\n%-24s %8s %12s %12s %10s  %s\n", b.Name, tflite.Version(), cores, "DELEGATE", "THREADS", "P50 ms", "P95 ms", "LOAD ms", "OPERATORS")
 		t.Watch = func(r agent.ProbeReport) { printRun(out, r) }
 	}
-	s, err := agent.Measure(cmd.Context(), *t, b, f.delegates)
+	s, err := agent.Measure(ctx, *t, b, f.delegates)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	if err != nil {
 		return err
 	}

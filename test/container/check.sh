@@ -119,6 +119,8 @@ got=$(podman inspect --format '{{.User}} {{.Config.StopSignal}} {{json .Config.E
 	got=$(podman inspect --format '{{.User}} {{.Config.StopSignal}} {{json .Config.Entrypoint}} {{json .Config.Cmd}} {{json .Healthcheck.Test}} {{json .Config.Volumes}}' "$image")
 want='65532:65532 SIGTERM ["/usr/bin/egret"] ["run"] ["CMD","/usr/bin/egret","health"] {"/var/lib/egret":{}}'
 [ "$got" = "$want" ] || die "the image says $got, want $want"
+podman run --rm --entrypoint /bin/sh "$image" -c 'cat /usr/share/doc/egret/copyright && zcat /usr/share/doc/egret/third-party-licenses.txt.gz' >"$work/licences" || die "the image has no licences"
+grep -q libjpeg-turbo "$work/licences" || die "the image's licences do not name libjpeg-turbo"
 for label in title=egret version="$version" revision=0123456789abcdef licenses=Apache-2.0 created=2026-01-02T03:04:05Z; do
 	got=$(podman inspect --format "{{index .Labels \"org.opencontainers.image.${label%%=*}\"}}" "$image")
 	[ "$got" = "${label#*=}" ] || die "the label ${label%%=*} is '$got'"

@@ -60,6 +60,7 @@ type config struct {
 	t    *testing.T
 	path string
 	dir  string
+	api  int // its port, where the test has no settings of the API
 }
 
 const classifier = "mobilenet_v1_1.0_224_quant"
@@ -79,6 +80,12 @@ func (c *config) write(yaml string) {
 	c.t.Helper()
 	if !strings.Contains(yaml, "inference:") {
 		yaml += fmt.Sprintf("\ninference: {delegate: cpu, threads: 1, probe_timeout: %s}\n", slowdown.Of(20*time.Second))
+	}
+	if !strings.Contains(yaml, "api:") {
+		if c.api == 0 {
+			c.api = freePort(c.t)
+		}
+		yaml += fmt.Sprintf("\napi: {listen: \"127.0.0.1:%d\"}\n", c.api)
 	}
 	yaml = strings.NewReplacer("ROOT", root, "DIR", c.dir).Replace(yaml)
 	if err := os.WriteFile(c.path, []byte(yaml), 0o644); err != nil {
