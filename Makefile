@@ -70,7 +70,7 @@ test: ## run every test (installs Mosquitto and Chromium if they are missing)
 	$(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/egret ./cmd/egret
 	$(GO) test -timeout 30m ./...
 
-test-arm64: deps ## run every test on an emulated arm64 processor (root; an hour or more: docs/TESTING.md); PKG='agent tflite' runs some
+test-arm64: deps ## run every test on an emulated arm64 processor (root; some two hours: docs/TESTING.md); PKG='agent tflite' runs some
 	@DEPS_TEST=1 build/deps.sh
 	@build/deps.sh cross emulator
 	@test/arm64/run.sh $(PKG)
