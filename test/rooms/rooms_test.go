@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	"test/dashboard":                {"*"},
 	"test/delegates":                {},
 	"test/delivery":                 {"*"},
+	"test/install":                  {},
 	"test/integrations":             {},
 	"test/localapi":                 {"*"},
 	"test/mosquitto":                {},
